@@ -1,0 +1,42 @@
+// The table of real functions, made from hooks.def, and how they are found.
+#include <dlfcn.h>
+
+#include "preload/hook.h"
+
+namespace coshim {
+
+namespace real {
+#define COSHIM_HOOK(group, result, name, parameters, version, how) \
+  result(*name) parameters = &LazyCall<row_##name, result(*) parameters>::call;
+#define COSHIM_TWIN(group, twin, name)
+#include "preload/hooks.def"
+#undef COSHIM_HOOK
+#undef COSHIM_TWIN
+}  // namespace real
+
+// The second names of a hook (64-bit twins, glibc's own underscored names): one jump to the first. The library is linked
+// with -Bsymbolic-functions, so the jump stays inside.
+#define COSHIM_HOOK(group, result, name, parameters, version, how)
+#define COSHIM_TWIN(group, twin, name)                                                                   \
+  __asm__(".text\n.p2align 4\n.globl " #twin "\n.type " #twin ", @function\n" #twin ":\n.cfi_startproc\n" \
+          "endbr64\njmp " #name "@PLT\n.cfi_endproc\n.size " #twin ", . - " #twin "\n");
+#include "preload/hooks.def"
+#undef COSHIM_HOOK
+#undef COSHIM_TWIN
+
+namespace {
+long missing_function() {
+  errno = ENOSYS;
+  return -1;
+}
+}  // namespace
+
+void* resolve_real(const char* name, const char* version) {
+  int saved = errno;
+  void* function = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : nullptr;
+  if (function == nullptr) function = dlsym(RTLD_NEXT, name);
+  errno = saved;
+  return function != nullptr ? function : reinterpret_cast<void*>(&missing_function);
+}
+
+}  // namespace coshim

@@ -1,0 +1,253 @@
+// pthread_create and what belongs to a thread's life.
+#include <string.h>
+
+#include "preload/cancel.h"
+#include "preload/hook.h"
+#include "runtime/config.h"
+#include "runtime/sched/blocking.h"
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/keys.h"
+#include "runtime/thread/lifecycle.h"
+#include "runtime/thread/tcb.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kMinimumStack = 16384;  // PTHREAD_STACK_MIN of x86-64
+
+struct DefaultAttributes {
+  size_t stack_size = 0, guard_size = 0;
+  bool known = false;
+};
+DefaultAttributes g_default;  // pthread_setattr_default_np's hook forgets it
+
+void read_default_attributes() {
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  pthread_attr_getstacksize(&attributes, &g_default.stack_size);
+  pthread_attr_getguardsize(&attributes, &g_default.guard_size);
+  pthread_attr_destroy(&attributes);
+  g_default.known = true;
+}
+
+// Null where no stack was set: the address that pthread_attr_getstack gives is then null minus the size.
+char* stack_top_of(const pthread_attr_t* attributes) {
+  void* low = nullptr;
+  size_t size = 0;
+  pthread_attr_getstack(attributes, &low, &size);
+  return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(low) + size);
+}
+
+// Threads that ask for a real-time policy of their own stay native (DESIGN §9).
+bool wants_real_time(const pthread_attr_t* attributes) {
+  int inherit = PTHREAD_INHERIT_SCHED, policy = SCHED_OTHER;
+  pthread_attr_getinheritsched(attributes, &inherit);
+  pthread_attr_getschedpolicy(attributes, &policy);
+  return inherit == PTHREAD_EXPLICIT_SCHED && (policy == SCHED_FIFO || policy == SCHED_RR);
+}
+
+void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
+  if (!g_default.known) read_default_attributes();
+  request->stack_size = g_default.stack_size;
+  request->guard_size = g_default.guard_size;
+  if (attributes != nullptr) {
+    int detach_state = PTHREAD_CREATE_JOINABLE;
+    pthread_attr_getdetachstate(attributes, &detach_state);
+    request->detached = detach_state == PTHREAD_CREATE_DETACHED;
+    pthread_attr_getstacksize(attributes, &request->stack_size);
+    pthread_attr_getguardsize(attributes, &request->guard_size);
+    char* top = stack_top_of(attributes);
+    if (top != nullptr) {
+      request->user_stack_low = top - request->stack_size;
+      request->guard_size = 0;
+    }
+    sched_param parameters{};
+    pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
+    pthread_attr_getschedparam(attributes, &parameters);
+    request->schedule_priority = parameters.sched_priority;
+  }
+  if (request->user_stack_low != nullptr) return;
+  if (g_config.stack_size != 0) request->stack_size = g_config.stack_size;
+  if (g_config.guard_size != 0) request->guard_size = g_config.guard_size;
+}
+
+sys::KernelSignalSet signal_mask_for(const pthread_attr_t* attributes) {
+  sigset_t set;
+  if (attributes != nullptr && pthread_attr_getsigmask_np(attributes, &set) == 0) {
+    sys::KernelSignalSet mask;
+    memcpy(&mask, &set, sizeof(mask));
+    return mask;
+  }
+  if (Coroutine* self = current_coroutine()) return self->signal_mask;
+  sys::KernelSignalSet mask = 0;
+  sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
+  return mask;
+}
+
+int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateRequest* request) {
+  read_attributes(attributes, request);
+  if (request->stack_size < kMinimumStack) request->stack_size = kMinimumStack;
+  request->signal_mask = signal_mask_for(attributes);
+  int saved = errno;
+  int error = create_coroutine(*request, thread);
+  errno = saved;
+  return error;
+}
+
+// join's wait is a cancellation point (pthread_join(3)).
+int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool cancellable) {
+  for (;;) {
+    if (cancellable) cancellation_point();
+    int error = join_coroutine(target, result, deadline);
+    if (error != -1) return error;
+  }
+}
+
+}  // namespace
+
+HOOK(int, pthread_create, (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
+  if ((attributes != nullptr && wants_real_time(attributes)) || !runtime_ensure_started()) {
+    return real::pthread_create(thread, attributes, start, argument);
+  }
+  CreateRequest request;
+  request.start_routine = start;
+  request.argument = argument;
+  return create_thread(thread, attributes, &request);
+}
+
+HOOK(int, pthread_join, (pthread_t thread, void** result)) {
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, kForever, true);
+  BlockingRegion region("pthread_join");
+  return real::pthread_join(thread, result);
+}
+
+HOOK(int, pthread_tryjoin_np, (pthread_t thread, void** result)) {
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, 0, false);
+  return real::pthread_tryjoin_np(thread, result);
+}
+
+HOOK(int, pthread_timedjoin_np, (pthread_t thread, void** result, const timespec* until)) {
+  return hook_pthread_clockjoin_np(thread, result, CLOCK_REALTIME, until);
+}
+
+HOOK(int, pthread_clockjoin_np, (pthread_t thread, void** result, clockid_t clock, const timespec* until)) {
+  Coroutine* target = coroutine_of(thread);
+  if (target == nullptr) {
+    BlockingRegion region("pthread_clockjoin_np");
+    return real::pthread_clockjoin_np(thread, result, clock, until);
+  }
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
+  if (until == nullptr) return join_thread(target, result, kForever, true);
+  if (coroutine_ended(target)) return join_thread(target, result, kForever, true);
+  if (!valid_timespec(*until)) return EINVAL;
+  Nanoseconds deadline = to_monotonic(clock, *until);
+  return join_thread(target, result, deadline == 0 ? 1 : deadline, true);
+}
+
+HOOK(int, pthread_detach, (pthread_t thread)) {
+  if (Coroutine* target = coroutine_of(thread)) return detach_coroutine(target);
+  return real::pthread_detach(thread);
+}
+
+namespace {
+
+// The end of main by pthread_exit(): its cleanup handlers, thread_local destructors and keys run natively; this key's
+// destructor re-arms itself to run in the last round, and if no thread of the program is left, ends the process.
+pthread_key_t g_main_end_key;
+void main_ends(void* round) {
+  auto count = reinterpret_cast<uintptr_t>(round);
+  if (count < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(count + 1));
+    return;
+  }
+  program_thread_ended();
+}
+
+}  // namespace
+
+HOOK(void, pthread_exit, (void* result)) {
+  if (Coroutine* self = current_coroutine()) {
+    self->result = result;
+    self->exit_called = true;
+  } else if (runtime_started() && t_local.worker == nullptr && sys::gettid() == sys::getpid()) {
+    if (real::pthread_key_create(&g_main_end_key, &main_ends) == 0) {
+      pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(uintptr_t{1}));
+    }
+  }
+  real::pthread_exit(result);
+  __builtin_unreachable();
+}
+
+HOOK(int, pthread_key_create, (pthread_key_t * key, void (*destructor)(void*))) {
+  int error = real::pthread_key_create(key, destructor);
+  if (error == 0) key_created(*key, destructor);
+  return error;
+}
+
+HOOK(int, pthread_key_delete, (pthread_key_t key)) {
+  key_deleted(key);
+  return real::pthread_key_delete(key);
+}
+
+HOOK(int, tss_create, (tss_t * key, tss_dtor_t destructor)) {
+  int result = real::tss_create(key, destructor);
+  if (result == thrd_success) key_created(*key, destructor);
+  return result;
+}
+
+HOOK(void, tss_delete, (tss_t key)) {
+  key_deleted(key);
+  real::tss_delete(key);
+}
+
+HOOK(int, pthread_setattr_default_np, (const pthread_attr_t* attributes)) {
+  g_default.known = false;
+  return real::pthread_setattr_default_np(attributes);
+}
+
+HOOK(int, sched_yield, ()) {
+  if (!in_coroutine()) return real::sched_yield();
+  yield_coroutine(current_coroutine());
+  return 0;
+}
+
+HOOK(void, thrd_yield, ()) { hook_sched_yield(); }
+
+HOOK(pid_t, gettid, ()) {
+  Coroutine* self = current_coroutine();
+  return self != nullptr ? self->tid : real::gettid();
+}
+
+// threads.h: C11's threads are the same threads.
+HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
+  if (!runtime_ensure_started()) return real::thrd_create(thread, start, argument);
+  CreateRequest request;
+  request.c11_start = start;
+  request.argument = argument;
+  switch (create_thread(thread, nullptr, &request)) {
+    case 0: return thrd_success;
+    case ENOMEM:
+    case EAGAIN: return thrd_nomem;
+    default: return thrd_error;
+  }
+}
+
+HOOK(int, thrd_join, (thrd_t thread, int* result)) {
+  Coroutine* target = coroutine_of(thread);
+  if (target == nullptr) {
+    BlockingRegion region("thrd_join");
+    return real::thrd_join(thread, result);
+  }
+  void* value = nullptr;
+  if (join_thread(target, &value, kForever, false) != 0) return thrd_error;
+  if (result != nullptr) *result = static_cast<int>(reinterpret_cast<intptr_t>(value));
+  return thrd_success;
+}
+
+HOOK(int, thrd_detach, (thrd_t thread)) { return hook_pthread_detach(thread) == 0 ? thrd_success : thrd_error; }
+
+HOOK(void, thrd_exit, (int result)) { hook_pthread_exit(reinterpret_cast<void*>(static_cast<intptr_t>(result))); }
+
+}  // namespace coshim

@@ -1,0 +1,38 @@
+// The environment, read once (DESIGN §10). One table in config.cpp names every variable, its meaning and its default;
+// the documentation and the launcher print from the same table. No malloc, no stdio: it may be read before any
+// constructor has run. A malformed value: one line that names it, and the default is used; COSHIM_STRICT=1: exit 78.
+#pragma once
+
+#include <stddef.h>
+
+#include "runtime/base/clock.h"
+
+namespace coshim {
+
+enum class StackMode { private_stack, shared, elastic };
+
+struct Config {
+  bool disabled = false;        // COSHIM_DISABLE, or COSHIM_ONLY/COSHIM_SKIP say so
+  bool strict = false;          // COSHIM_STRICT
+  size_t stack_size = 0;        // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
+  StackMode stack_mode = StackMode::private_stack;
+  size_t guard_size = 0;        // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
+  int workers = 0;              // COSHIM_WORKERS; 0: the CPUs in the affinity mask
+  Nanoseconds hog_time = 10000000;  // COSHIM_HOG_MS
+  const char* native_patterns = nullptr;  // COSHIM_NATIVE: globs separated by , or ; null: none
+  int dump_signal = 0;          // COSHIM_DUMP_SIGNAL; never 0 after read_config
+  const char* dump_path = nullptr;  // COSHIM_DUMP_PATH with %p for the pid; null: stderr
+  bool dump_json = false;       // COSHIM_DUMP_FORMAT=json
+  bool stats = false;           // COSHIM_STATS
+};
+
+extern Config g_config;
+
+// Reads `environment` (an envp array) into g_config and the log settings (COSHIM_LOG, COSHIM_LOG_PATH).
+// `program` is the program's name (the last part of its path), for COSHIM_ONLY and COSHIM_SKIP.
+void read_config(char* const* environment, const char* program);
+
+// Shell-style match: * ? and literal characters. Comma- or semicolon-separated `patterns`, any may match.
+bool matches_any(const char* patterns, const char* text);
+
+}  // namespace coshim

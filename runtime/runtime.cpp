@@ -1,0 +1,118 @@
+// The runtime's start with the first thread, its fall-back to native, and fork.
+#include <errno.h>
+#include <sched.h>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/config.h"
+#include "runtime/io/descriptor_table.h"
+#include "runtime/io/poller.h"
+#include "runtime/sched/processor.h"
+#include "runtime/stack/slot.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/lifecycle.h"
+#include "runtime/thread/pool.h"
+#include "runtime/thread/signals.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parking_lot.h"
+
+namespace coshim {
+
+thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
+
+namespace {
+
+enum class Phase { unstarted, started, native };
+std::atomic<Phase> g_phase{Phase::unstarted};
+SpinLock g_start_lock;
+bool g_tcb_known;  // survives a fork
+
+int processor_count() {
+  if (g_config.workers > 0) return g_config.workers;
+  unsigned long mask[128] = {};
+  long bytes = sys::call(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+  int count = 0;
+  for (long i = 0; i < bytes / static_cast<long>(sizeof(long)); ++i) count += __builtin_popcountl(mask[i]);
+  return count > 0 ? count : 1;
+}
+
+const char* start() {
+  const char* reason = nullptr;
+  if (!g_tcb_known) {
+    calibrate_clock();
+    if (!native_initialize(&reason)) return reason;
+    if (!tcb_initialize(&reason)) return reason;
+    g_tcb_known = true;
+  }
+  if (!scheduler_start(processor_count(), &reason)) return reason;
+  signals_start();
+  g_descriptors_active.store(true, std::memory_order_release);
+  return nullptr;
+}
+
+}  // namespace
+
+bool runtime_started() { return g_phase.load(std::memory_order_acquire) == Phase::started; }
+
+bool runtime_ensure_started() {
+  Phase phase = g_phase.load(std::memory_order_acquire);
+  if (__builtin_expect(phase == Phase::started, 1)) return true;
+  if (phase == Phase::native || g_config.disabled) return false;
+  int saved = errno;
+  CriticalSection critical;
+  SpinGuard guard(g_start_lock);
+  if (g_phase.load(std::memory_order_acquire) == Phase::unstarted) {
+    const char* reason = start();
+    if (reason != nullptr) COSHIM_LOG(warn, "threads stay native: %s", reason);
+    g_phase.store(reason == nullptr ? Phase::started : Phase::native, std::memory_order_release);
+  }
+  errno = saved;
+  return g_phase.load(std::memory_order_acquire) == Phase::started;
+}
+
+Coroutine* coroutine_of(pthread_t thread) {
+  return runtime_started() ? tcb_thread_local(thread)->coroutine : nullptr;
+}
+
+void runtime_before_fork() {
+  enter_critical();
+  if (!runtime_started()) return;
+  g_start_lock.lock();
+  lock_pools_for_fork();
+  lock_slots_for_fork();
+}
+
+void runtime_after_fork_in_parent() {
+  if (runtime_started()) {
+    unlock_slots_after_fork(false);
+    unlock_pools_after_fork(false);
+    g_start_lock.unlock();
+  }
+  leave_critical();
+}
+
+// The child is the calling thread alone, now a kernel thread like main; the runtime starts afresh at its next pthread_create
+// (DESIGN §9). The records and stacks of the others stay as they were: nobody will use them.
+void runtime_after_fork_in_child() {
+  if (runtime_started()) {
+    unlock_slots_after_fork(true);
+    unlock_pools_after_fork(true);
+    g_start_lock.reset();
+    Coroutine* self = t_local.coroutine;
+    t_local.coroutine = nullptr;
+    t_local.worker = nullptr;
+    t_local.thread = nullptr;
+    scheduler_reset_after_fork();
+    lot_reset_after_fork();
+    poller_reset_after_fork();
+    descriptors_reset_after_fork();
+    g_descriptors_active.store(false, std::memory_order_release);
+    abandon_coroutines_after_fork(self);
+    program_threads_after_fork();
+    g_phase.store(Phase::unstarted, std::memory_order_release);
+  }
+  leave_critical();
+}
+
+}  // namespace coshim

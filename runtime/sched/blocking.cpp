@@ -1,0 +1,46 @@
+#include "runtime/sched/blocking.h"
+
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+
+namespace coshim {
+
+namespace {
+
+// Gives the worker's processor to another worker, unless there is nothing that the processor could do meanwhile.
+void hand_on(Worker* worker) {
+  Processor* processor = worker->processor;
+  {
+    SpinGuard guard(processor->lock);
+    if (processor->owner != worker) return;
+    processor->owner = nullptr;
+  }
+  g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
+  bind_worker(processor);
+}
+
+}  // namespace
+
+void begin_blocking(const char* call_name, bool likely_long) {
+  CriticalSection critical;
+  Coroutine* self = t_local.coroutine;
+  Worker* worker = t_local.worker;
+  uint64_t now = tick_counter();
+  self->wait_kind = WaitKind::blocked_call;
+  self->wait_object = call_name;
+  self->wait_since = now;
+  worker->blocking_since.store(now, std::memory_order_relaxed);
+  worker->blocking_call.store(call_name, std::memory_order_release);
+  if (likely_long) {
+    g_scheduler.long_calls.fetch_add(1, std::memory_order_relaxed);
+    hand_on(worker);
+  }
+}
+
+// The coroutine goes on at once, with or without a processor: without one it rejoins at its next wait.
+void end_blocking() {
+  t_local.coroutine->wait_kind = WaitKind::none;
+  t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
+}
+
+}  // namespace coshim

@@ -1,0 +1,121 @@
+// The monitor: a hidden thread that takes a processor from a worker whose coroutine does not come back, whatever it is
+// doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. It ticks only while a processor
+// runs; when all have been idle for a while it sleeps until work begins again (contract rule 5, "idle: no wake-ups").
+#include <sys/prctl.h>
+
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/config.h"
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr Nanoseconds kTick = 2000000;          // while another processor is idle and could help
+constexpr int kQuietTicksBeforeSleep = 100;
+constexpr size_t kMonitorStack = 64 * 1024;
+
+std::atomic<uint32_t> g_wake_word{0};
+
+bool another_is_idle(const Processor* except) {
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    if (&g_scheduler.processors[i] != except && g_scheduler.processors[i].idle) return true;
+  }
+  return false;
+}
+
+bool somebody_waits_for(const Processor* processor, Nanoseconds now) {
+  return processor->queue.length() != 0 || processor->timers.earliest() <= now ||
+         g_scheduler.poller.load(std::memory_order_relaxed) == nullptr;
+}
+
+void take_over(Processor* processor) {
+  {
+    SpinGuard guard(processor->lock);
+    if (processor->idle || processor->owner == nullptr ||
+        processor->switches.load(std::memory_order_relaxed) != processor->seen_switches) {
+      return;
+    }
+    processor->owner = nullptr;
+  }
+  g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
+  bind_worker(processor);
+}
+
+void look_at(Processor* processor, Nanoseconds now) {
+  if (processor->idle) {
+    processor->stuck_since = 0;
+    return;
+  }
+  if (processor->owner == nullptr) {  // no kernel thread could be made for it
+    bind_worker(processor);
+    return;
+  }
+  uint64_t switches = processor->switches.load(std::memory_order_relaxed);
+  if (switches != processor->seen_switches || processor->stuck_since == 0) {
+    processor->seen_switches = switches;
+    processor->stuck_since = now;
+    return;
+  }
+  if (!somebody_waits_for(processor, now)) return;
+  if (now - processor->stuck_since >= g_config.hog_time) {
+    processor->stuck_since = 0;
+    take_over(processor);
+  } else if (another_is_idle(processor)) {
+    kick_idle_processor(processor);
+  }
+}
+
+void sleep_until_work() {
+  g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
+  uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
+  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
+         g_wake_word.load(std::memory_order_seq_cst) == seen) {
+    sys::futex_wait(&g_wake_word, seen, nullptr);
+  }
+  g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
+}
+
+void* monitor_main(void*) {
+  t_local.critical = 1;
+  sys::call(SYS_prctl, PR_SET_NAME, "coshim/monitor");
+  int quiet = 0;
+  const Nanoseconds tick = g_config.hog_time < 2 * kTick ? (g_config.hog_time + 1) / 2 : kTick;
+  for (;;) {
+    timespec interval = to_timespec(tick);
+    sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &interval, nullptr);
+    Nanoseconds now = monotonic_now();
+    for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
+    quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
+    if (quiet < kQuietTicksBeforeSleep) continue;
+    sleep_until_work();
+    quiet = 0;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void monitor_wake() {
+  if (!g_scheduler.monitor_asleep.exchange(false, std::memory_order_seq_cst)) return;
+  g_wake_word.fetch_add(1, std::memory_order_seq_cst);
+  sys::futex_wake(&g_wake_word, 1);
+}
+
+bool monitor_start() {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, kMonitorStack);
+  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
+  sys::set_signal_mask(SIG_SETMASK, &all, &old);
+  pthread_t thread;
+  int error = g_native.pthread_create(&thread, &attributes, &monitor_main, nullptr);
+  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
+  pthread_attr_destroy(&attributes);
+  return error == 0;
+}
+
+}  // namespace coshim

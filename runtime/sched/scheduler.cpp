@@ -1,0 +1,135 @@
+// Choosing what runs next: the switch from one coroutine to another, and the pushes that make one runnable.
+#include "preload/swap/swap.h"
+#include "runtime/base/log.h"
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/lifecycle.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parker.h"
+
+namespace coshim {
+
+Scheduler g_scheduler;
+
+namespace {
+
+// After this long of direct switches a worker goes through its scheduler loop once: timers, descriptors, other queues.
+constexpr uint64_t kRoundMicroseconds = 50;
+
+// The next coroutine of the processor, if `worker` still owns it and no round is due.
+Coroutine* pick_directly(Worker* worker, uint64_t now) {
+  Processor* processor = worker->processor;
+  if (processor == nullptr || now - processor->last_round > kRoundMicroseconds * g_ticks_per_microsecond) {
+    return nullptr;
+  }
+  SpinGuard guard(processor->lock);
+  return processor->owner == worker ? processor->queue.pop() : nullptr;
+}
+
+// Where a thread that is on no worker puts what it woke: a processor that runs already will see it soon, and waking
+// another core is the dearest thing there is.
+Processor* choose_processor(const Coroutine* coroutine) {
+  Processor* home = coroutine->processor != nullptr ? coroutine->processor : &g_scheduler.processors[0];
+  if (g_scheduler.running.load(std::memory_order_relaxed) == 0 || !home->idle) return home;
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    if (!g_scheduler.processors[i].idle) return &g_scheduler.processors[i];
+  }
+  return home;
+}
+
+}  // namespace
+
+void push_runnable(Processor* processor, Coroutine* coroutine) {
+  processor->lock.lock();
+  processor->queue.push(coroutine);
+  bool was_idle = processor->idle;
+  Worker* owner = processor->owner;
+  if (was_idle) {
+    processor->idle = false;
+    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+  }
+  processor->lock.unlock();
+  if (!was_idle) return;
+  if (owner == nullptr) {
+    bind_worker(processor);
+  } else if (owner != t_local.worker) {
+    wake_worker(owner);
+  }
+  if (g_scheduler.monitor_asleep.load(std::memory_order_seq_cst)) monitor_wake();
+}
+
+void make_runnable(Coroutine* coroutine) {
+  coroutine->state.store(CoroutineState::runnable, std::memory_order_relaxed);
+  Worker* worker = t_local.worker;
+  Processor* processor = worker != nullptr ? worker->processor : nullptr;
+  push_runnable(processor != nullptr ? processor : choose_processor(coroutine), coroutine);
+}
+
+void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
+  Processor* processor = worker->processor;
+  COSHIM_CHECK_DEBUG(next->state.load() != CoroutineState::running);
+  next->processor = processor;
+  next->state.store(CoroutineState::running, std::memory_order_relaxed);
+  tcb_thread_local(next->fs_base)->worker = worker;
+  move_malloc_words(from_fs, next->fs_base);
+  worker->current.store(next, std::memory_order_relaxed);
+  processor->switches.store(processor->switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (__builtin_expect(next->signal_mask != worker->kernel_mask, 0)) {
+    worker->kernel_mask = next->signal_mask;
+    sys::set_signal_mask(SIG_SETMASK, &next->signal_mask, nullptr);
+  }
+}
+
+void switch_away(Coroutine* self, AfterSwitch what) {
+  COSHIM_CHECK_DEBUG(t_local.critical == 1);
+  Worker* worker = t_local.worker;
+  uint64_t now = what == AfterSwitch::park ? self->wait_since : tick_counter();
+  worker->previous = self;
+  worker->after_switch = what;
+  self->switches++;
+  Coroutine* next = pick_directly(worker, now);
+  COSHIM_CHECK_DEBUG(next != self);
+  if (next != nullptr) {
+    resume_here(worker, next, self->fs_base);
+    g_swap(&self->stack_pointer, next->stack_pointer, next->fs_base);
+  } else {
+    move_malloc_words(self->fs_base, worker->fs_base);
+    worker->current.store(nullptr, std::memory_order_relaxed);
+    g_swap(&self->stack_pointer, worker->stack_pointer, worker->fs_base);
+  }
+  finish_switch();
+}
+
+void finish_switch() {
+  Worker* worker = t_local.worker;
+  Coroutine* previous = worker->previous;
+  worker->previous = nullptr;
+  if (previous == nullptr) return;
+  switch (worker->after_switch) {
+    case AfterSwitch::park: {
+      previous->state.store(CoroutineState::parked, std::memory_order_relaxed);
+      uint32_t expected = kParking;
+      if (!previous->park_state.compare_exchange_strong(expected, kParked, std::memory_order_acq_rel)) {
+        make_runnable(previous);  // was notified between its decision and now
+      }
+      break;
+    }
+    case AfterSwitch::yield: make_runnable(previous); break;
+    case AfterSwitch::exit: coroutine_switched_off(previous); break;
+    case AfterSwitch::nothing: break;
+  }
+}
+
+void yield_coroutine(Coroutine* self) {
+  Processor* processor = t_local.worker->processor;
+  if (processor->queue.length() == 0) {
+    // Nobody to yield to here: other kernel threads perhaps; and now and then a round for timers and descriptors.
+    sys::yield();
+    uint64_t now = tick_counter();
+    if (now - processor->last_round < kRoundMicroseconds * g_ticks_per_microsecond) return;
+  }
+  CriticalSection critical;
+  switch_away(self, AfterSwitch::yield);
+}
+
+}  // namespace coshim

@@ -1,0 +1,56 @@
+// Bringing the scheduler up with the first coroutine, and starting afresh in the child of a fork.
+#include <sys/mman.h>
+
+#include <new>
+
+#include "runtime/io/poller.h"
+#include "runtime/sched/processor.h"
+
+namespace coshim {
+
+bool scheduler_start(int processor_count, const char** reason) {
+  if (g_scheduler.processors == nullptr) {
+    long memory = sys::call(SYS_mmap, nullptr, sizeof(Processor) * static_cast<size_t>(processor_count),
+                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0 && memory > -4096) {
+      *reason = "no memory for the scheduler";
+      return false;
+    }
+    auto* processors = reinterpret_cast<Processor*>(memory);
+    for (int i = 0; i < processor_count; ++i) new (&processors[i]) Processor;
+    for (int i = 0; i < processor_count; ++i) processors[i].index = i;
+    g_scheduler.processors = processors;
+    g_scheduler.processor_count = processor_count;
+  }
+  if (poller_start() != 0) {
+    *reason = "no descriptor for the poller";
+    return false;
+  }
+  if (!monitor_start()) {
+    *reason = "no kernel thread for the monitor";
+    return false;
+  }
+  g_scheduler.started.store(true, std::memory_order_release);
+  return true;
+}
+
+void scheduler_reset_after_fork() {
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    Processor& processor = g_scheduler.processors[i];
+    processor.lock.reset();
+    processor.timer_lock.reset();
+    processor.idle = true;
+    processor.owner = nullptr;
+    processor.queue.clear();
+    processor.timers.clear();
+    processor.stuck_since = 0;
+    processor.backlog_since = 0;
+  }
+  g_scheduler.running.store(0);
+  g_scheduler.poller.store(nullptr);
+  g_scheduler.monitor_asleep.store(false);
+  g_scheduler.started.store(false);
+  workers_reset_after_fork();
+}
+
+}  // namespace coshim

@@ -1,0 +1,392 @@
+// Workers: the hidden kernel threads, their scheduler loop, and how they sleep and are woken.
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include <new>
+
+#include "preload/swap/swap.h"
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/io/poller.h"
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parker.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kWorkerStack = 128 * 1024;
+constexpr size_t kAlternateStack = 64 * 1024;  // the overflow report runs there
+constexpr uint64_t kBacklogMicroseconds = 200;
+constexpr int kSparesKept = 4;
+constexpr uint64_t kPollMicroseconds = 40;
+
+SpinLock g_spare_lock;
+Worker* g_spares;
+int g_spare_count;
+// Records of workers that ended, for reuse: the list of all workers only grows.
+Worker* g_unused_records;
+
+void* map_pages(size_t size) {
+  long result = sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
+}
+
+Worker* new_worker_record() {
+  {
+    SpinGuard guard(g_spare_lock);
+    if (g_unused_records != nullptr) {
+      Worker* worker = g_unused_records;
+      g_unused_records = worker->next_spare;
+      return worker;
+    }
+  }
+  void* memory = map_pages(sizeof(Worker));
+  if (memory == nullptr) return nullptr;
+  auto* worker = new (memory) Worker;
+  worker->index = g_scheduler.worker_count.fetch_add(1) + 1;
+  worker->next = g_scheduler.workers.load();
+  while (!g_scheduler.workers.compare_exchange_weak(worker->next, worker)) {
+  }
+  return worker;
+}
+
+void use_alternate_stack() {
+  void* memory = map_pages(kAlternateStack);
+  if (memory == nullptr) return;
+  stack_t stack{};
+  stack.ss_sp = memory;
+  stack.ss_size = kAlternateStack;
+  sys::call(SYS_sigaltstack, &stack, nullptr);
+}
+
+void* worker_main(void* argument) {
+  auto* worker = static_cast<Worker*>(argument);
+  t_local.critical = 1;  // always: on its own stack a worker is in the runtime
+  t_local.worker = worker;
+  worker->tid = sys::gettid();
+  worker->fs_base = current_fs_base();
+  worker->kernel_mask = sys::kAllSignals;
+  char name[16];
+  format_text(name, sizeof(name), "coshim/%d", worker->index);
+  sys::call(SYS_prctl, PR_SET_NAME, name);
+  use_alternate_stack();
+  worker_loop(worker);
+  return nullptr;
+}
+
+bool spawn_worker(Processor* processor) {
+  Worker* worker = new_worker_record();
+  if (worker == nullptr) return false;
+  worker->processor = processor;
+  worker->sleep_state.store(kAwake);
+  if (processor != nullptr) {
+    SpinGuard guard(processor->lock);
+    processor->owner = worker;
+  }
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, kWorkerStack + g_tcb_layout.below + g_tcb_layout.pthread_size);
+  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
+  sys::set_signal_mask(SIG_SETMASK, &all, &old);
+  pthread_t thread;
+  int error = g_native.pthread_create(&thread, &attributes, &worker_main, worker);
+  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (error == 0) return true;
+  COSHIM_LOG(warn, "no kernel thread for a worker (error %d); trying again", error);
+  if (processor != nullptr) {
+    SpinGuard guard(processor->lock);
+    processor->owner = nullptr;  // the monitor tries again
+  }
+  SpinGuard guard(g_spare_lock);
+  worker->next_spare = g_unused_records;
+  g_unused_records = worker;
+  return false;
+}
+
+bool owns(const Worker* worker) {
+  Processor* processor = worker->processor;
+  if (processor == nullptr) return false;
+  SpinGuard guard(processor->lock);
+  return processor->owner == worker;
+}
+
+Coroutine* pop_owned(Worker* worker) {
+  Processor* processor = worker->processor;
+  SpinGuard guard(processor->lock);
+  return processor->owner == worker ? processor->queue.pop() : nullptr;
+}
+
+void fire_timers(Processor* processor, Nanoseconds now) {
+  for (;;) {
+    Coroutine* due;
+    {
+      SpinGuard guard(processor->timer_lock);
+      due = processor->timers.pop_due(now);
+      if (due != nullptr) due->timer_processor.store(nullptr, std::memory_order_relaxed);
+    }
+    if (due == nullptr) return;
+    unpark(due);
+  }
+}
+
+bool steal(Worker* worker) {
+  Processor* mine = worker->processor;
+  int count = g_scheduler.processor_count;
+  for (int i = 1; i < count; ++i) {
+    Processor* victim = &g_scheduler.processors[(mine->index + i) % count];
+    if (victim->queue.length() == 0) continue;
+    // One lock at a time: take into a private queue first.
+    RunQueue taken;
+    {
+      SpinGuard guard(victim->lock);
+      if (!victim->queue.empty()) victim->queue.give_half(taken);
+    }
+    if (taken.empty()) continue;
+    g_scheduler.steals.fetch_add(1, std::memory_order_relaxed);
+    SpinGuard guard(mine->lock);
+    while (Coroutine* coroutine = taken.pop()) mine->queue.push(coroutine);
+    return true;
+  }
+  return false;
+}
+
+// Wakes a second processor when runnable coroutines have been waiting here for a while.
+void look_at_backlog(Processor* processor, uint64_t now) {
+  if (g_scheduler.processor_count == 1) return;
+  if (processor->queue.length() < 2) {
+    processor->backlog_since = 0;
+  } else if (processor->backlog_since == 0) {
+    processor->backlog_since = now;
+  } else if (now - processor->backlog_since > kBacklogMicroseconds * g_ticks_per_microsecond) {
+    processor->backlog_since = 0;
+    kick_idle_processor(processor);
+  }
+}
+
+Nanoseconds earliest_deadline() {
+  Nanoseconds earliest = kForever;
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    Nanoseconds deadline = g_scheduler.processors[i].timers.earliest();
+    if (deadline < earliest) earliest = deadline;
+  }
+  return earliest;
+}
+
+// A worker that goes to sleep while another one blocks in the poller: that one must wake for our earliest timer.
+void hand_timers_to_poller(Processor* processor) {
+  if (processor == nullptr) return;
+  if (g_scheduler.poller.load(std::memory_order_seq_cst) != nullptr &&
+      processor->timers.earliest() < g_scheduler.poller_deadline.load(std::memory_order_seq_cst)) {
+    poller_wake();
+  }
+}
+
+void sleep_on_futex(Worker* worker) {
+  sys::KernelSignalSet all = sys::kAllSignals;
+  if (worker->kernel_mask != all) {
+    worker->kernel_mask = all;
+    sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
+  }
+  while (worker->sleep_state.load(std::memory_order_acquire) == kSleepsOnFutex) {
+    sys::futex_wait(&worker->sleep_state, kSleepsOnFutex, nullptr);
+  }
+}
+
+void sleep_in_poller(Worker* worker) {
+  uint32_t expected = kSleepsOnFutex;
+  if (worker->sleep_state.compare_exchange_strong(expected, kSleepsInPoller)) {
+    // Until our own answer stands there, anyone with a timer wakes us.
+    g_scheduler.poller_deadline.store(kForever, std::memory_order_seq_cst);
+    Nanoseconds deadline = earliest_deadline();
+    g_scheduler.poller_deadline.store(deadline, std::memory_order_seq_cst);
+    // Nanosecond deadlines in the past poll without blocking.
+    poller_collect(deadline <= 0 ? 1 : deadline);
+    worker->sleep_state.store(kAwake, std::memory_order_seq_cst);
+  }
+  g_scheduler.poller.store(nullptr, std::memory_order_seq_cst);
+}
+
+// The processor is turned running again by whoever pushes to it; after a sleep that ended otherwise, by ourselves.
+void turn_running(Worker* worker) {
+  Processor* processor = worker->processor;
+  SpinGuard guard(processor->lock);
+  if (processor->owner == worker && processor->idle) {
+    processor->idle = false;
+    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+  }
+}
+
+void go_idle(Worker* worker) {
+  Processor* processor = worker->processor;
+  int running;
+  {
+    SpinGuard guard(processor->lock);
+    if (processor->owner != worker || !processor->queue.empty()) return;
+    processor->idle = true;
+    worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
+    running = g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst) - 1;
+  }
+  Worker* nobody = nullptr;
+  if (running == 0 && g_scheduler.poller.compare_exchange_strong(nobody, worker, std::memory_order_seq_cst)) {
+    sleep_in_poller(worker);
+  } else {
+    hand_timers_to_poller(processor);
+    sleep_on_futex(worker);
+  }
+  turn_running(worker);
+  if (g_scheduler.monitor_asleep.load(std::memory_order_seq_cst)) monitor_wake();
+}
+
+void fire_due_timers(Processor* processor) {
+  if (processor->timers.earliest() == kForever) return;
+  Nanoseconds now = monotonic_now();
+  if (processor->timers.earliest() <= now) fire_timers(processor, now);
+}
+
+// A non-blocking look at descriptors is due when others wait their turn for long, or when we are about to sleep while somebody
+// else runs; a worker that is about to sleep alone blocks in the poller anyway.
+void look_at_descriptors(Processor* processor, uint64_t now) {
+  if (processor->queue.length() != 0) {
+    if (now - processor->last_poll < kPollMicroseconds * g_ticks_per_microsecond) return;
+  } else if (g_scheduler.running.load(std::memory_order_relaxed) == 1 &&
+             g_scheduler.poller.load(std::memory_order_relaxed) == nullptr) {
+    return;
+  }
+  processor->last_poll = now;
+  poller_collect(0);
+}
+
+// The next coroutine to run; null when the processor was taken away. Sleeps while there is nothing.
+Coroutine* find_runnable(Worker* worker) {
+  for (;;) {
+    if (!owns(worker)) return nullptr;
+    Processor* processor = worker->processor;
+    uint64_t now = tick_counter();
+    processor->last_round = now;
+    look_at_backlog(processor, now);
+    fire_due_timers(processor);
+    look_at_descriptors(processor, now);
+    if (Coroutine* next = pop_owned(worker)) return next;
+    if (steal(worker)) continue;
+    // Also the timers of processors that nobody runs at the moment.
+    for (int i = 0; i < g_scheduler.processor_count; ++i) fire_due_timers(&g_scheduler.processors[i]);
+    if (Coroutine* next = pop_owned(worker)) return next;
+    go_idle(worker);
+  }
+}
+
+}  // namespace
+
+void wake_worker(Worker* worker) {
+  switch (worker->sleep_state.exchange(kAwake, std::memory_order_seq_cst)) {
+    case kSleepsOnFutex: sys::futex_wake(&worker->sleep_state, 1); break;
+    case kSleepsInPoller: poller_wake(); break;
+    default: break;
+  }
+}
+
+bool kick_idle_processor(const Processor* except) {
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    Processor* processor = &g_scheduler.processors[i];
+    if (processor == except || !processor->idle) continue;
+    Worker* owner;
+    {
+      SpinGuard guard(processor->lock);
+      if (!processor->idle) continue;
+      processor->idle = false;
+      g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+      owner = processor->owner;
+    }
+    if (owner != nullptr) {
+      wake_worker(owner);
+    } else {
+      bind_worker(processor);
+    }
+    return true;
+  }
+  return false;
+}
+
+void bind_worker(Processor* processor) {
+  Worker* spare;
+  {
+    SpinGuard guard(g_spare_lock);
+    spare = g_spares;
+    if (spare != nullptr) {
+      g_spares = spare->next_spare;
+      --g_spare_count;
+      spare->spare = false;
+    }
+  }
+  if (spare == nullptr) {
+    spawn_worker(processor);
+    return;
+  }
+  spare->processor = processor;
+  {
+    SpinGuard guard(processor->lock);
+    processor->owner = spare;
+  }
+  wake_worker(spare);
+}
+
+void become_spare(Worker* worker) {
+  hand_timers_to_poller(worker->processor);
+  worker->processor = nullptr;
+  bool surplus;
+  {
+    SpinGuard guard(g_spare_lock);
+    surplus = g_spare_count >= kSparesKept;
+    if (!surplus) {
+      worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
+      worker->spare = true;
+      worker->next_spare = g_spares;
+      g_spares = worker;
+      ++g_spare_count;
+    }
+  }
+  if (surplus) {
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    stack_t old{};
+    sys::call(SYS_sigaltstack, &none, &old);
+    if (old.ss_sp != nullptr) sys::call(SYS_munmap, old.ss_sp, old.ss_size);
+    worker->tid = 0;
+    {
+      SpinGuard guard(g_spare_lock);
+      worker->next_spare = g_unused_records;
+      g_unused_records = worker;
+    }
+    g_native.pthread_exit(nullptr);
+  }
+  sleep_on_futex(worker);
+}
+
+void worker_loop(Worker* worker) {
+  for (;;) {
+    Coroutine* next = find_runnable(worker);
+    if (next == nullptr) {
+      become_spare(worker);
+      continue;
+    }
+    resume_here(worker, next, worker->fs_base);
+    g_swap(&worker->stack_pointer, next->stack_pointer, next->fs_base);
+    finish_switch();
+  }
+}
+
+void workers_reset_after_fork() {
+  g_spare_lock.reset();
+  g_spares = nullptr;
+  g_spare_count = 0;
+  g_unused_records = nullptr;
+  g_scheduler.workers.store(nullptr);
+  g_scheduler.worker_count.store(0);
+}
+
+}  // namespace coshim

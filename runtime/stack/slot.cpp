@@ -1,0 +1,226 @@
+#include "runtime/stack/slot.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <atomic>
+
+#include "runtime/base/log.h"
+#include "runtime/base/spin_lock.h"
+#include "runtime/base/system_call.h"
+#include "runtime/thread/tcb.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr int kMadviseGuardInstall = 102;  // Linux 6.13, madvise(2)
+constexpr size_t kSpare = 16 * 1024;       // our frames plus a signal frame with AVX-512 state
+constexpr size_t kSpareBelow = 256 * 1024; // stacks smaller than this get the spare
+constexpr int kClasses = 64;
+constexpr size_t kFirstChunkSlots = 16;
+constexpr size_t kMaximumChunkSlots = 1024;
+// TCBs at one offset of equally sized slots would share cache sets: shifted by a cache-line multiple, by slot index.
+constexpr size_t kColours = 8;
+constexpr size_t kColourStep = 192;
+
+struct SlotClass {
+  size_t total_size = 0;
+  size_t guard_size = 0;
+  StackSlot* free = nullptr;
+  StackSlot* fresh = nullptr;  // the current chunk's untouched part
+  size_t fresh_count = 0;
+  size_t chunk_slots = kFirstChunkSlots;
+};
+
+// A chunk's memory and its slot records, found by the SIGSEGV handler without a lock: append-only.
+struct Chunk {
+  char* base;
+  size_t slot_size;
+  size_t count;
+  StackSlot* slots;
+};
+constexpr size_t kMaximumChunks = 1 << 16;
+
+SpinLock g_lock;
+SlotClass g_classes[kClasses];
+Chunk* g_chunks;  // reserved on first use
+std::atomic<size_t> g_chunk_count{0};
+size_t g_slot_count, g_slots_in_use, g_reserved;
+bool g_guard_install_missing;
+bool g_told_limit;
+
+size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+char* map_memory(size_t size, int protection) {
+  long result = sys::call(SYS_mmap, nullptr, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<char*>(result);
+}
+
+// PROT_NONE first: under mlockall(MCL_FUTURE) a writable mapping would be populated and locked at once.
+char* map_chunk(size_t size) {
+  char* base = map_memory(size, PROT_NONE);
+  if (base == nullptr) return nullptr;
+  sys::call(SYS_munlock, base, size);
+  sys::call(SYS_madvise, base, size, MADV_NOHUGEPAGE);
+  if (sys::call(SYS_mprotect, base, size, PROT_READ | PROT_WRITE) != 0) {
+    sys::call(SYS_munmap, base, size);
+    return nullptr;
+  }
+  return base;
+}
+
+void tell_limit_once(const char* text) {
+  if (g_told_limit) return;
+  g_told_limit = true;
+  COSHIM_LOG(warn, "pthread_create: EAGAIN: %s", text);
+}
+
+bool install_guard(StackSlot* slot) {
+  if (slot->guarded || slot->guard_size == 0) return true;
+  if (!g_guard_install_missing) {
+    long result = sys::call(SYS_madvise, slot->base, slot->guard_size, kMadviseGuardInstall);
+    if (result == 0) return slot->guarded = true;
+    if (result == -ENOMEM) {
+      tell_limit_once("no memory for a stack guard");
+      return false;
+    }
+    g_guard_install_missing = true;  // older kernel
+  }
+  if (sys::call(SYS_mprotect, slot->base, slot->guard_size, PROT_NONE) != 0) {
+    tell_limit_once("stack guards have used up vm.max_map_count; raise it, or use a kernel with MADV_GUARD_INSTALL");
+    return false;
+  }
+  return slot->guarded = true;
+}
+
+bool add_chunk(SlotClass& slot_class) {
+  if (g_chunks == nullptr) {
+    g_chunks = reinterpret_cast<Chunk*>(map_memory(kMaximumChunks * sizeof(Chunk), PROT_READ | PROT_WRITE));
+    if (g_chunks == nullptr) return false;
+  }
+  size_t index = g_chunk_count.load(std::memory_order_relaxed);
+  if (index == kMaximumChunks) return false;
+  size_t count = slot_class.chunk_slots;
+  char* base = nullptr;
+  for (; count > 0; count /= 4) {
+    base = map_chunk(count * slot_class.total_size);
+    if (base != nullptr) break;
+  }
+  if (base == nullptr) {
+    tell_limit_once("no address space or commit charge for another stack");
+    return false;
+  }
+  auto* slots = reinterpret_cast<StackSlot*>(map_memory(round_up(count * sizeof(StackSlot), kPage), PROT_READ | PROT_WRITE));
+  if (slots == nullptr) {
+    sys::call(SYS_munmap, base, count * slot_class.total_size);
+    return false;
+  }
+  g_chunks[index] = Chunk{base, slot_class.total_size, count, slots};
+  g_chunk_count.store(index + 1, std::memory_order_release);
+  for (size_t i = 0; i < count; ++i) slots[i].base = base + i * slot_class.total_size;
+  slot_class.fresh = slots;
+  slot_class.fresh_count = count;
+  if (slot_class.chunk_slots < kMaximumChunkSlots) slot_class.chunk_slots *= 2;
+  g_slot_count += count;
+  g_reserved += count * slot_class.total_size;
+  return true;
+}
+
+SlotClass* find_class(size_t total_size, size_t guard_size) {
+  for (SlotClass& slot_class : g_classes) {
+    if (slot_class.total_size == total_size && slot_class.guard_size == guard_size) return &slot_class;
+    if (slot_class.total_size == 0) {
+      slot_class.total_size = total_size;
+      slot_class.guard_size = guard_size;
+      return &slot_class;
+    }
+  }
+  // All classes taken by other sizes: the smallest one that is large enough serves.
+  SlotClass* best = nullptr;
+  for (SlotClass& slot_class : g_classes) {
+    bool fits = slot_class.total_size >= total_size && slot_class.guard_size >= guard_size;
+    if (fits && (best == nullptr || slot_class.total_size < best->total_size)) best = &slot_class;
+  }
+  return best;
+}
+
+void lay_out(StackSlot* slot, const SlotClass& slot_class, size_t colour) {
+  slot->total_size = slot_class.total_size;
+  slot->guard_size = slot_class.guard_size;
+  auto end = reinterpret_cast<uintptr_t>(slot->base) + slot->total_size - colour * kColourStep;
+  uintptr_t tcb = (end - g_tcb_layout.pthread_size) & ~(g_tcb_layout.alignment - 1);
+  slot->tcb = reinterpret_cast<void*>(tcb);
+  slot->stack_top = reinterpret_cast<char*>((tcb - g_tcb_layout.below) & ~uintptr_t{15});
+  slot->stack_low = slot->base + slot->guard_size;
+}
+
+}  // namespace
+
+StackSlot* acquire_slot(size_t stack_size, size_t guard_size) {
+  guard_size = round_up(guard_size, kPage);
+  size_t spare = stack_size < kSpareBelow ? kSpare : 0;
+  size_t overhead = g_tcb_layout.below + g_tcb_layout.pthread_size + g_tcb_layout.alignment + kColours * kColourStep;
+  if (stack_size > (size_t{1} << 46)) return nullptr;
+  size_t total = guard_size + round_up(stack_size + spare + overhead, kPage);
+
+  SpinGuard guard(g_lock);
+  SlotClass* slot_class = find_class(total, guard_size);
+  if (slot_class == nullptr) {
+    tell_limit_once("too many different stack sizes");
+    return nullptr;
+  }
+  StackSlot* slot = slot_class->free;
+  if (slot != nullptr) {
+    slot_class->free = slot->next;
+  } else {
+    if (slot_class->fresh_count == 0 && !add_chunk(*slot_class)) return nullptr;
+    slot = slot_class->fresh;
+    lay_out(slot, *slot_class, static_cast<size_t>(slot_class->fresh_count) % kColours);
+    if (!install_guard(slot)) return nullptr;
+    ++slot_class->fresh;
+    --slot_class->fresh_count;
+  }
+  ++g_slots_in_use;
+  return slot;
+}
+
+void release_slot(StackSlot* slot) {
+  SpinGuard guard(g_lock);
+  slot->owner = nullptr;
+  --g_slots_in_use;
+  SlotClass* slot_class = find_class(slot->total_size, slot->guard_size);
+  slot->next = slot_class->free;
+  slot_class->free = slot;
+}
+
+StackSlot* find_slot(const void* address) {
+  const char* a = static_cast<const char*>(address);
+  size_t count = g_chunk_count.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) {
+    const Chunk& chunk = g_chunks[i];
+    if (a >= chunk.base && a < chunk.base + chunk.slot_size * chunk.count) {
+      StackSlot* slot = &chunk.slots[static_cast<size_t>(a - chunk.base) / chunk.slot_size];
+      return slot->total_size != 0 ? slot : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+SlotStatistics slot_statistics() {
+  SpinGuard guard(g_lock);
+  return {g_chunk_count.load(std::memory_order_relaxed), g_slot_count, g_slots_in_use, g_reserved};
+}
+
+void lock_slots_for_fork() { g_lock.lock(); }
+
+void unlock_slots_after_fork(bool child) {
+  if (child) {
+    g_lock.reset();
+  } else {
+    g_lock.unlock();
+  }
+}
+
+}  // namespace coshim

@@ -1,0 +1,51 @@
+// Slots: the memory of one coroutine, one aligned range (DESIGN §4):
+//
+//   base          stack_low                                       tcb
+//   | guard | spare | stack, grows down <------- | static TLS | struct pthread | colour |
+//
+// Carved from large MAP_NORESERVE chunks, committed by touch, guarded by MADV_GUARD_INSTALL (no VMA a stack) or mprotect.
+// `spare` gives small stacks room for our own frames and a signal frame, which natively they would not need.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace coshim {
+
+struct Coroutine;
+
+struct StackSlot {
+  char* base = nullptr;        // lowest address: the guard's
+  size_t guard_size = 0;
+  size_t total_size = 0;
+  char* stack_low = nullptr;   // first usable byte above the guard and the spare
+  char* stack_top = nullptr;   // 16-byte aligned; below the static TLS
+  void* tcb = nullptr;
+  bool tcb_used = false;       // a TCB was built here before
+  bool guarded = false;
+  Coroutine* owner = nullptr;  // for the overflow report
+  StackSlot* next = nullptr;   // free list
+};
+
+// A slot whose stack has at least `stack_size` usable bytes above a guard of at least `guard_size` (0: no guard). Null when
+// memory or the kernel's limit of mappings ends (after one line that says why, once).
+StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
+void release_slot(StackSlot* slot);
+
+// The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
+StackSlot* find_slot(const void* address);
+inline bool in_guard(const StackSlot* slot, const void* address) {
+  const char* a = static_cast<const char*>(address);
+  return a >= slot->base && a < slot->base + slot->guard_size;
+}
+
+struct SlotStatistics {
+  size_t chunks, slots, slots_in_use, reserved_bytes;
+};
+SlotStatistics slot_statistics();
+
+// Held across fork(), so that the child finds the slots whole.
+void lock_slots_for_fork();
+void unlock_slots_after_fork(bool child);
+
+}  // namespace coshim

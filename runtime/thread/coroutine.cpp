@@ -1,0 +1,231 @@
+// Creating a coroutine, its first and last frame, and what happens to it afterwards.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "preload/swap/swap.h"
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/sched/processor.h"
+#include "runtime/stack/slot.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/keys.h"
+#include "runtime/thread/lifecycle.h"
+#include "runtime/thread/pool.h"
+#include "runtime/thread/robust.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parking_lot.h"
+
+namespace coshim {
+
+namespace {
+
+enum JoinBits : int { kDetached = 1, kClaimed = 2, kEnded = 4 };
+
+std::atomic<int> g_program_threads{1};  // main is there from the start
+
+// Runs the start routine inside the frame that pthread_exit() and cancellation unwind to, as pthread_cleanup_push()
+// registers one (glibc's pthread.h, the variant for C).
+void run_start_routine(Coroutine* self) {
+  __pthread_unwind_buf_t frame;
+  if (__sigsetjmp(reinterpret_cast<__jmp_buf_tag*>(frame.__cancel_jmp_buf), 0) == 0) {
+    g_native.register_cancel(&frame);
+    if (self->c11_start != nullptr) {
+      self->result = reinterpret_cast<void*>(static_cast<intptr_t>(self->c11_start(self->argument)));
+    } else {
+      self->result = self->start_routine(self->argument);
+    }
+  } else if (!t_local.coroutine->exit_called) {
+    t_local.coroutine->result = PTHREAD_CANCELED;
+  }
+}
+
+// What glibc's start_thread does after the start routine, in its order.
+void end_thread(Coroutine* self) {
+  g_native.call_tls_dtors();
+  run_key_destructors();
+  tcb_free_key_blocks(reinterpret_cast<void*>(self->fs_base));
+  release_robust_mutexes(self);
+}
+
+// In the child of a fork the calling coroutine is the process's first kernel thread; its start routine has returned.
+[[noreturn]] void end_main_of_child() {
+  g_native.call_tls_dtors();
+  run_key_destructors();
+  program_thread_ended();
+  for (;;) sys::call(SYS_exit, 0);
+}
+
+void coroutine_entry(void* argument) {
+  auto* self = static_cast<Coroutine*>(argument);
+  finish_switch();
+  leave_critical();
+  run_start_routine(self);
+  self = t_local.coroutine;
+  if (self == nullptr) end_main_of_child();
+  end_thread(self);
+  program_thread_ended();
+  enter_critical();
+  t_local.critical = 1;
+  self->state.store(CoroutineState::finished, std::memory_order_relaxed);
+  switch_away(self, AfterSwitch::exit);
+  __builtin_unreachable();
+}
+
+void recycle(Coroutine* coroutine) {
+  StackSlot* slot = coroutine->slot;
+  coroutine->slot = nullptr;
+  release_slot(slot);
+  release_coroutine(coroutine);
+}
+
+void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot) {
+  coroutine->slot = slot;
+  slot->owner = coroutine;
+  coroutine->fs_base = reinterpret_cast<uintptr_t>(slot->tcb);
+  coroutine->user_stack = request.user_stack_low != nullptr;
+  coroutine->stack_size = request.stack_size;
+  coroutine->guard_size = request.guard_size;
+  char* top = coroutine->user_stack ? static_cast<char*>(request.user_stack_low) + request.stack_size : slot->stack_top;
+  top = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
+  coroutine->stack_low = coroutine->user_stack ? request.user_stack_low : top - request.stack_size;
+  coroutine->start_routine = request.start_routine;
+  coroutine->c11_start = request.c11_start;
+  coroutine->argument = request.argument;
+  coroutine->result = nullptr;
+  coroutine->exit_called = false;
+  coroutine->joining = nullptr;
+  coroutine->join_state.store(request.detached ? kDetached : 0, std::memory_order_relaxed);
+  coroutine->signal_mask = request.signal_mask & sys::kAllSignals;
+  coroutine->pending_signals.store(0, std::memory_order_relaxed);
+  coroutine->interrupts.store(0, std::memory_order_relaxed);
+  coroutine->park_state.store(0, std::memory_order_relaxed);
+  coroutine->schedule_policy = request.schedule_policy;
+  coroutine->schedule_priority = request.schedule_priority;
+  coroutine->switches = 0;
+  coroutine->processor = nullptr;
+  coroutine->wait_kind = WaitKind::none;
+  coroutine->wait_since = coroutine->created_at = tick_counter();
+  coroutine->name[0] = '\0';
+  coroutine->stack_pointer = swap_prepare(top, &coroutine_entry, coroutine);
+}
+
+}  // namespace
+
+int create_coroutine(const CreateRequest& request, pthread_t* thread) {
+  Coroutine* coroutine;
+  StackSlot* slot = nullptr;
+  {
+    CriticalSection critical;
+    coroutine = acquire_coroutine();
+    if (coroutine == nullptr) return EAGAIN;
+    // A user's stack needs only the TLS and the TCB from us.
+    slot = request.user_stack_low != nullptr ? acquire_slot(4096, 0)
+                                             : acquire_slot(request.stack_size, request.guard_size);
+    if (slot == nullptr) {
+      release_coroutine(coroutine);
+      return EAGAIN;
+    }
+  }
+  bool used_before = slot->tcb_used;
+  slot->tcb_used = false;
+  prepare(coroutine, request, slot);
+  // Calls malloc, so outside of critical sections.
+  if (!tcb_build(slot->tcb, used_before, coroutine->tid, coroutine->stack_low, coroutine->stack_size)) {
+    CriticalSection critical;
+    recycle(coroutine);
+    return EAGAIN;
+  }
+  slot->tcb_used = true;
+  ThreadLocal* local = tcb_thread_local(coroutine->fs_base);
+  *local = ThreadLocal{};
+  local->thread = coroutine;
+  local->coroutine = coroutine;
+  local->critical = 1;
+  *thread = coroutine->fs_base;
+  program_thread_began();
+  if (t_local.coroutine != nullptr && t_local.coroutine->name[0] != '\0') {
+    memcpy(coroutine->name, t_local.coroutine->name, sizeof(coroutine->name));  // clone(2): comm is inherited
+  }
+  CriticalSection critical;
+  make_runnable(coroutine);
+  return 0;
+}
+
+void coroutine_switched_off(Coroutine* coroutine) {
+  int before = coroutine->join_state.fetch_or(kEnded, std::memory_order_acq_rel);
+  if ((before & kDetached) != 0) {
+    recycle(coroutine);
+  } else if ((before & kClaimed) != 0) {
+    lot_wake(&coroutine->join_state, 1);
+  }
+}
+
+bool coroutine_ended(const Coroutine* coroutine) {
+  return (coroutine->join_state.load(std::memory_order_acquire) & kEnded) != 0 ||
+         coroutine->state.load(std::memory_order_acquire) == CoroutineState::finished;
+}
+
+int join_coroutine(Coroutine* target, void** result, Nanoseconds deadline) {
+  Coroutine* self = current_coroutine();
+  if (target == self || (self != nullptr && target->joining == self)) return EDEADLK;
+  int state = target->join_state.load(std::memory_order_acquire);
+  do {
+    if ((state & (kDetached | kClaimed)) != 0) return EINVAL;
+    if ((state & kEnded) == 0 && deadline == 0) return EBUSY;
+  } while (!target->join_state.compare_exchange_weak(state, state | kClaimed, std::memory_order_acq_rel));
+  if (self != nullptr) self->joining = target;
+  int outcome = 0;
+  {
+    WaitReason reason(current_thread(), WaitKind::join, target);
+    LotWaiter waiter(&target->join_state, WaitKind::join);
+    while ((target->join_state.load(std::memory_order_acquire) & kEnded) == 0) {
+      waiter.enqueue();
+      if ((target->join_state.load(std::memory_order_acquire) & kEnded) != 0) break;
+      WaitResult woken = waiter.wait(deadline, true);
+      if (woken == WaitResult::woken) continue;
+      if ((target->join_state.load(std::memory_order_acquire) & kEnded) != 0) break;
+      bool cancelled = (current_thread()->interrupts.load(std::memory_order_acquire) & kInterruptCancel) != 0;
+      if (woken == WaitResult::interrupted && !cancelled) {
+        current_thread()->interrupts.fetch_and(~kInterruptSignal);
+        continue;
+      }
+      outcome = woken == WaitResult::timed_out ? ETIMEDOUT : -1;
+      break;
+    }
+  }
+  if (self != nullptr) self->joining = nullptr;
+  if (outcome != 0) {
+    target->join_state.fetch_and(~kClaimed, std::memory_order_acq_rel);
+    return outcome;
+  }
+  if (result != nullptr) *result = target->result;
+  CriticalSection critical;
+  recycle(target);
+  return 0;
+}
+
+int detach_coroutine(Coroutine* target) {
+  int state = target->join_state.load(std::memory_order_acquire);
+  do {
+    if ((state & kDetached) != 0) return EINVAL;
+    if ((state & kClaimed) != 0) return 0;  // somebody is joining it: glibc lets that be
+  } while (!target->join_state.compare_exchange_weak(state, state | kDetached, std::memory_order_acq_rel));
+  if ((state & kEnded) != 0) {
+    CriticalSection critical;
+    recycle(target);
+  }
+  return 0;
+}
+
+void program_thread_began() { g_program_threads.fetch_add(1, std::memory_order_relaxed); }
+
+void program_thread_ended() {
+  // pthread_exit(3): the process ends with status 0 when its last thread has ended.
+  if (g_program_threads.fetch_sub(1, std::memory_order_acq_rel) == 1) exit(0);
+}
+
+void program_threads_after_fork() { g_program_threads.store(1, std::memory_order_relaxed); }
+
+}  // namespace coshim

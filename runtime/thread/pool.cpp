@@ -1,0 +1,163 @@
+#include "runtime/thread/pool.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <new>
+
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/stack/slot.h"
+#include "runtime/thread/critical.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kBlockBytes = 256 * 1024;
+// Above the kernel's own maximum (2^22), below FUTEX_TID_MASK: never a real thread's.
+constexpr uint32_t kFirstTid = 1 << 22, kTidRange = 1 << 28;
+
+struct Block {
+  Block* next;
+  size_t count;
+  Coroutine* records;  // right behind
+};
+
+SpinLock g_lock;
+Coroutine* g_free;
+std::atomic<Block*> g_blocks{nullptr};
+size_t g_fresh_left;
+Coroutine* g_fresh;
+uint64_t g_next_id = 1;
+uint64_t g_alive, g_peak;
+
+SpinLock g_kernel_lock;
+List<Thread, &Thread::pool_link> g_free_kernel_threads;
+pthread_key_t g_kernel_key;
+bool g_kernel_key_made;
+
+void* map_pages(size_t size) {
+  long result = sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
+}
+
+bool add_block() {
+  auto* block = static_cast<Block*>(map_pages(kBlockBytes));
+  if (block == nullptr) return false;
+  block->count = (kBlockBytes - sizeof(Block) - 64) / sizeof(Coroutine);
+  block->records = reinterpret_cast<Coroutine*>(reinterpret_cast<char*>(block) + 64);
+  for (size_t i = 0; i < block->count; ++i) new (&block->records[i]) Coroutine;
+  block->next = g_blocks.load(std::memory_order_relaxed);
+  g_blocks.store(block, std::memory_order_release);
+  g_fresh = block->records;
+  g_fresh_left = block->count;
+  return true;
+}
+
+void release_kernel_record(void* record) {
+  CriticalSection critical;
+  t_local.thread = nullptr;
+  SpinGuard guard(g_kernel_lock);
+  g_free_kernel_threads.push_front(static_cast<Thread*>(record));
+}
+
+}  // namespace
+
+Coroutine* acquire_coroutine() {
+  SpinGuard guard(g_lock);
+  Coroutine* coroutine = g_free;
+  if (coroutine != nullptr) {
+    g_free = coroutine->pool_next;
+  } else {
+    if (g_fresh_left == 0 && !add_block()) return nullptr;
+    coroutine = g_fresh++;
+    --g_fresh_left;
+  }
+  coroutine->id = g_next_id++;
+  coroutine->tid = static_cast<pid_t>(kFirstTid + coroutine->id % kTidRange);
+  coroutine->is_coroutine = true;
+  if (++g_alive > g_peak) g_peak = g_alive;
+  return coroutine;
+}
+
+void release_coroutine(Coroutine* coroutine) {
+  SpinGuard guard(g_lock);
+  coroutine->state.store(CoroutineState::free, std::memory_order_relaxed);
+  coroutine->pool_next = g_free;
+  g_free = coroutine;
+  --g_alive;
+}
+
+void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context) {
+  for (Block* block = g_blocks.load(std::memory_order_acquire); block != nullptr; block = block->next) {
+    for (size_t i = 0; i < block->count; ++i) {
+      if (block->records[i].state.load(std::memory_order_acquire) != CoroutineState::free) {
+        visit(&block->records[i], context);
+      }
+    }
+  }
+}
+
+CoroutineCounts coroutine_counts() {
+  SpinGuard guard(g_lock);
+  return {g_next_id - 1, g_alive, g_peak};
+}
+
+Thread* make_kernel_thread_record() {
+  Thread* thread;
+  {
+    CriticalSection critical;
+    SpinGuard guard(g_kernel_lock);
+    thread = g_free_kernel_threads.pop_front();
+    if (thread == nullptr) {
+      // A page holds many: the records of kernel threads are few.
+      auto* page = static_cast<Thread*>(map_pages(4096));
+      COSHIM_CHECK(page != nullptr);
+      for (size_t i = 0; i < 4096 / sizeof(Thread); ++i) g_free_kernel_threads.push_back(new (&page[i]) Thread);
+      thread = g_free_kernel_threads.pop_front();
+    }
+    if (!g_kernel_key_made) {
+      g_kernel_key_made = true;
+      auto create = g_native.pthread_key_create;
+      if (create == nullptr || create(&g_kernel_key, &release_kernel_record) != 0) g_kernel_key = ~pthread_key_t{0};
+    }
+    thread->tid = sys::gettid();
+    thread->park_state.store(0, std::memory_order_relaxed);
+    thread->interrupts.store(0, std::memory_order_relaxed);
+    t_local.thread = thread;
+  }
+  pthread_setspecific(g_kernel_key, thread);
+  return thread;
+}
+
+void abandon_coroutines_after_fork(Coroutine* self) {
+  for (Block* block = g_blocks.load(); block != nullptr; block = block->next) {
+    for (size_t i = 0; i < block->count; ++i) {
+      Coroutine* coroutine = &block->records[i];
+      if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->slot == nullptr) continue;
+      new (&coroutine->wait_node) WaitNode;
+      coroutine->timer_processor.store(nullptr);
+      release_slot(coroutine->slot);
+      coroutine->slot = nullptr;
+      release_coroutine(coroutine);
+    }
+  }
+}
+
+void lock_pools_for_fork() {
+  g_lock.lock();
+  g_kernel_lock.lock();
+}
+
+void unlock_pools_after_fork(bool child) {
+  if (child) {
+    g_kernel_lock.reset();
+    g_lock.reset();
+    return;
+  }
+  g_kernel_lock.unlock();
+  g_lock.unlock();
+}
+
+}  // namespace coshim

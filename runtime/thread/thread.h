@@ -1,0 +1,153 @@
+// Who can run and wait. A Thread is either a Coroutine (a thread of the program that we run) or a kernel thread (main,
+// native threads, our own hidden ones). Both wait through the same parker (runtime/wait/parker.h).
+//
+// Records come from type-stable pools and are never unmapped: a late unpark() that reaches a record which has been
+// recycled meanwhile is a spurious wake-up, which every waiter expects, never a wild write.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+
+#include <atomic>
+
+#include "runtime/base/clock.h"
+#include "runtime/base/list.h"
+#include "runtime/base/spin_lock.h"
+#include "runtime/base/system_call.h"
+
+namespace coshim {
+
+struct Coroutine;
+struct Processor;
+struct StackSlot;
+struct Thread;
+struct Worker;
+struct WaitQueueTag;
+
+// What a thread waits for, as the dump names it.
+enum class WaitKind : uint8_t {
+  none,
+  sleep,
+  readable,    // object: descriptor number
+  writable,    // object: descriptor number
+  accepting,   // object: descriptor number
+  connecting,  // object: descriptor number
+  polling,     // poll, select, epoll_wait
+  mutex,
+  condition,
+  rwlock_read,
+  rwlock_write,
+  semaphore,
+  barrier,
+  join,        // object: the Coroutine waited for
+  futex,
+  once,
+  spin,
+  signal,
+  blocked_call,  // in the kernel, in a blocking region; object: the call's name (const char*)
+};
+
+// Membership in one wait queue (a parking-lot bucket or a descriptor's waiters). `queued` and `signaled` are guarded by
+// that queue's lock.
+struct WaitNode {
+  ListLink<WaitNode> link;
+  Thread* thread = nullptr;
+  uintptr_t key = 0;       // address waited on, or poll's event mask
+  uintptr_t detail = 0;    // the queue owner's use (for example futex bitset, rwlock side)
+  bool queued = false;
+  bool signaled = false;   // taken off the queue by a waker, for this wait
+  bool shared = false;     // a poll-like waiter: woken together with others, consumes nothing
+};
+
+enum InterruptBits : uint32_t {
+  kInterruptCancel = 1,  // pthread_cancel was called on it
+  kInterruptSignal = 2,  // a signal is pending for it
+};
+
+struct Thread {
+  // The parker's state (runtime/wait/parker.h).
+  std::atomic<uint32_t> park_state{0};
+  bool is_coroutine = false;
+  WaitKind wait_kind = WaitKind::none;
+  pid_t tid = 0;  // what gettid() answers in it
+  const void* wait_object = nullptr;
+  uint64_t wait_since = 0;  // tick_counter() when the wait began
+  WaitNode wait_node;       // for waits on one thing; lives here, not on the stack, which may be copied away
+  std::atomic<uint32_t> interrupts{0};
+  ListLink<Thread> pool_link;
+};
+
+enum class CoroutineState : uint8_t { free, starting, runnable, running, parked, finished };
+
+struct Coroutine : Thread {
+  // Hot: touched by every switch.
+  void* stack_pointer = nullptr;  // valid while not running
+  uintptr_t fs_base = 0;          // its struct pthread: the program's pthread_t
+  sys::KernelSignalSet signal_mask = 0;
+  Coroutine* queue_next = nullptr;  // run queue
+  Processor* processor = nullptr;   // the last one that ran it
+  std::atomic<CoroutineState> state{CoroutineState::free};
+  uint64_t switches = 0;
+
+  // Timed waits (runtime/wait/timer.h); guarded by timer_processor's timer lock.
+  Nanoseconds deadline = kForever;
+  std::atomic<Processor*> timer_processor{nullptr};
+  uint32_t timer_index = 0;
+
+  // Life.
+  uint64_t id = 0;
+  StackSlot* slot = nullptr;
+  void* stack_low = nullptr;   // the bounds that pthread_getattr_np reports
+  size_t stack_size = 0;
+  size_t guard_size = 0;
+  bool user_stack = false;
+  void* (*start_routine)(void*) = nullptr;
+  int (*c11_start)(void*) = nullptr;  // thrd_create's routine, which returns int
+  void* argument = nullptr;
+  void* result = nullptr;
+  bool exit_called = false;    // pthread_exit was called: `result` is its value
+  std::atomic<int> join_state{0};       // JoinState
+  SpinLock join_lock;                   // guards the hand-over of the end to the joiner
+  Coroutine* joining = nullptr;         // whom it is joining, for EDEADLK
+  std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
+  char name[16] = {};
+  uint64_t created_at = 0;     // tick_counter()
+  // Attributes kept and given back (identity, DESIGN §9).
+  int schedule_policy = 0;
+  int schedule_priority = 0;
+
+  Coroutine* pool_next = nullptr;
+};
+
+// The thread-local words of ours. Initial-exec, so "who am I" is one FS-relative load. A coroutine's are its own, since
+// FS base is switched with it; `worker` is written at every resume.
+struct ThreadLocal {
+  Thread* thread;          // null on a kernel thread until it first waits
+  Coroutine* coroutine;    // null on kernel threads
+  Worker* worker;          // the hidden kernel thread underneath; null on kernel threads of the program
+  uint32_t critical;       // > 0: in the runtime, handlers are put off (runtime/thread/critical.h)
+  uint32_t handler_depth;  // > 0: in a signal handler of the program
+  bool signals_deferred;   // a handler was put off while critical
+  bool cleanup_registered; // the kernel thread's record goes back to the pool when it ends
+  sys::KernelSignalSet deferred_mask;  // the mask to restore then (kernel threads)
+};
+extern thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
+
+inline Coroutine* current_coroutine() { return t_local.coroutine; }
+// True where a blocking call should park: on a coroutine, and not inside a signal handler, which must not yield
+// (it may have interrupted malloc; then the call blocks its kernel thread, and the monitor hands the processor on).
+inline bool in_coroutine() { return t_local.coroutine != nullptr && t_local.handler_depth == 0; }
+
+Thread* make_kernel_thread_record();
+// The calling thread's record, whichever kind it is.
+inline Thread* current_thread() {
+  Thread* thread = t_local.thread;
+  return thread != nullptr ? thread : make_kernel_thread_record();
+}
+
+// The coroutine behind a pthread_t, or null where it is a kernel thread. Every valid pthread_t is a TCB with our
+// thread-local words at one fixed distance, so this is one load. (An invalid one is undefined behaviour natively too.)
+Coroutine* coroutine_of(pthread_t thread);
+
+}  // namespace coshim

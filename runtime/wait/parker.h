@@ -1,0 +1,41 @@
+// The one way to wait (DESIGN §7). A coroutine that parks switches away; a kernel thread that parks sleeps on a futex;
+// callers can't tell.
+//
+//   state       park()                                  unpark()
+//   running     -> parking, switch away -> parked       -> notified: the next park() returns at once
+//   parking     (between the decision and the switch)   -> notified: the switch puts it back to the run queue
+//   parked      resumed as running                      -> notified, made runnable
+//   notified    park() returns at once, -> running      stays
+//
+// Wake-ups may be spurious: a waiter loops on its own condition.
+#pragma once
+
+#include "runtime/thread/thread.h"
+
+namespace coshim {
+
+enum ParkStates : uint32_t { kRunning = 0, kNotified = 1, kParking = 2, kParked = 3 };
+
+// Waits until unpark(), until `deadline` (CLOCK_MONOTONIC) or spuriously. The calling thread's record is `self`.
+// Must be called outside any CriticalSection of the caller's.
+void park(Thread* self, Nanoseconds deadline);
+
+// Ends or forestalls a park() of `thread`. Thread-safe; async-signal-safe inside a CriticalSection.
+void unpark(Thread* thread);
+
+// Names what the coming park() is for in the dump, and takes the name away again. `since` is taken by park() itself.
+class WaitReason {
+ public:
+  WaitReason(Thread* self, WaitKind kind, const void* object) : self_(self) {
+    self->wait_kind = kind;
+    self->wait_object = object;
+  }
+  ~WaitReason() { self_->wait_kind = WaitKind::none; }
+  WaitReason(const WaitReason&) = delete;
+  WaitReason& operator=(const WaitReason&) = delete;
+
+ private:
+  Thread* self_;
+};
+
+}  // namespace coshim
