@@ -35,4 +35,12 @@ void read_config(char* const* environment, const char* program);
 // Shell-style match: * ? and literal characters. Comma- or semicolon-separated `patterns`, any may match.
 bool matches_any(const char* patterns, const char* text);
 
+// The rows of the table in runtime/config.cpp, for the documentation and the launcher.
+struct ConfigVariable {
+  const char* name;
+  const char* meaning;
+  const char* default_text;
+};
+const ConfigVariable* config_variables(size_t* count);
+
 }  // namespace coshim

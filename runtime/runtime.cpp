@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "preload/swap/swap.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
 #include "runtime/config.h"
+#include "runtime/diag/dump.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 #include "runtime/sched/processor.h"
@@ -41,12 +43,14 @@ const char* start() {
   const char* reason = nullptr;
   if (!g_tcb_known) {
     calibrate_clock();
+    choose_swap();
     if (!native_initialize(&reason)) return reason;
     if (!tcb_initialize(&reason)) return reason;
     g_tcb_known = true;
   }
   if (!scheduler_start(processor_count(), &reason)) return reason;
   signals_start();
+  dump_start();
   g_descriptors_active.store(true, std::memory_order_release);
   return nullptr;
 }

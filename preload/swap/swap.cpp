@@ -7,11 +7,12 @@ namespace coshim {
 namespace {
 constexpr unsigned long kHwcap2FsGsBase = 1UL << 1;  // arch/x86/include/uapi/asm/hwcap2.h
 
-SwapFunction choose_swap() {
-  return (getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0 ? &coshim_swap : &coshim_swap_by_system_call;
-}
 }  // namespace
 
-SwapFunction g_swap = choose_swap();
+SwapFunction g_swap = &coshim_swap_by_system_call;  // works everywhere
+
+void choose_swap() {
+  if ((getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0) g_swap = &coshim_swap;
+}
 
 }  // namespace coshim

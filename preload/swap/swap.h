@@ -42,7 +42,8 @@ inline void* swap_prepare(void* stack_top, void (*entry)(void*), void* argument)
 }
 
 using SwapFunction = void (*)(void** save, void* load, uintptr_t fs_base);
-// coshim_swap or coshim_swap_by_system_call, as the machine allows (chosen at start-up from AT_HWCAP2).
+// coshim_swap or coshim_swap_by_system_call, as the machine allows (choose_swap at start-up, from AT_HWCAP2).
 extern SwapFunction g_swap;
+void choose_swap();
 
 }  // namespace coshim

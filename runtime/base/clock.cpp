@@ -36,7 +36,8 @@ Nanoseconds to_monotonic(clockid_t clock, const timespec& when) {
   Nanoseconds target = to_nanoseconds(when);
   if (clock == CLOCK_MONOTONIC) return target;
   if (target == kForever) return kForever;
-  Nanoseconds remaining = target - clock_now(clock);
+  Nanoseconds remaining;
+  if (__builtin_sub_overflow(target, clock_now(clock), &remaining)) return 0;  // far in the past
   return remaining <= 0 ? 0 : deadline_after(remaining);
 }
 

@@ -29,11 +29,10 @@ class Output {
       digits[count++] = "0123456789abcdef"[value % base];
       value /= base;
     } while (value != 0);
-    if (negative) {
-      put('-');
-      --width;
-    }
+    if (negative) --width;
+    if (negative && pad == '0') put('-');
     for (int i = count; i < width; ++i) put(pad);
+    if (negative && pad != '0') put('-');
     while (count > 0) put(digits[--count]);
   }
   size_t finish() {

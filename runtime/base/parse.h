@@ -31,12 +31,4 @@ bool matches_glob(const char* pattern, size_t pattern_length, const char* text);
 constexpr size_t kLongestCompared = 32;
 size_t edit_distance(const char* a, size_t a_length, const char* b, size_t b_length);
 
-// The rows of the table in runtime/config.cpp, for the documentation and the launcher.
-struct ConfigVariable {
-  const char* name;
-  const char* meaning;
-  const char* default_text;
-};
-const ConfigVariable* config_variables(size_t* count);
-
 }  // namespace coshim

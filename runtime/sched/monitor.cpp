@@ -6,6 +6,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
 #include "runtime/config.h"
+#include "runtime/diag/dump.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
 
@@ -72,7 +73,7 @@ void sleep_until_work() {
   g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
   uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
   while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
-         g_wake_word.load(std::memory_order_seq_cst) == seen) {
+         g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested()) {
     sys::futex_wait(&g_wake_word, seen, nullptr);
   }
   g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
@@ -88,6 +89,7 @@ void* monitor_main(void*) {
     sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &interval, nullptr);
     Nanoseconds now = monotonic_now();
     for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
+    dump_if_requested();
     quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
     sleep_until_work();
@@ -100,6 +102,11 @@ void* monitor_main(void*) {
 
 void monitor_wake() {
   if (!g_scheduler.monitor_asleep.exchange(false, std::memory_order_seq_cst)) return;
+  g_wake_word.fetch_add(1, std::memory_order_seq_cst);
+  sys::futex_wake(&g_wake_word, 1);
+}
+
+void monitor_wake_always() {
   g_wake_word.fetch_add(1, std::memory_order_seq_cst);
   sys::futex_wake(&g_wake_word, 1);
 }

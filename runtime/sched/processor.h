@@ -106,6 +106,7 @@ void workers_reset_after_fork();
 
 // monitor.cpp
 bool monitor_start();
-void monitor_wake();  // work began after all was idle
+void monitor_wake();         // work began after all was idle
+void monitor_wake_always();  // something else is to be done (a dump). Async-signal-safe
 
 }  // namespace coshim

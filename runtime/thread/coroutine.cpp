@@ -107,6 +107,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->processor = nullptr;
   coroutine->wait_kind = WaitKind::none;
   coroutine->wait_since = coroutine->created_at = tick_counter();
+  coroutine->alternate_stack = stack_t{};
   coroutine->name[0] = '\0';
   coroutine->stack_pointer = swap_prepare(top, &coroutine_entry, coroutine);
 }

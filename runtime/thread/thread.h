@@ -111,6 +111,7 @@ struct Coroutine : Thread {
   SpinLock join_lock;                   // guards the hand-over of the end to the joiner
   Coroutine* joining = nullptr;         // whom it is joining, for EDEADLK
   std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
+  stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none
   char name[16] = {};
   uint64_t created_at = 0;     // tick_counter()
   // Attributes kept and given back (identity, DESIGN §9).

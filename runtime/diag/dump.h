@@ -1,0 +1,15 @@
+// The dump (DESIGN §11): every coroutine with its state, what it waits for and since when, and its backtrace. Asked for by a
+// signal, written by a hidden thread that exists only while it writes, never inside the signal handler; so it works
+// while every worker is stuck.
+#pragma once
+
+namespace coshim {
+
+// Installs the handler of COSHIM_DUMP_SIGNAL where the program has none of its own. With the first coroutine.
+void dump_start();
+
+// Called by the monitor: writes the dump if one was asked for since.
+void dump_if_requested();
+bool dump_requested();
+
+}  // namespace coshim
