@@ -159,7 +159,7 @@ void coroutine_switched_off(Coroutine* coroutine) {
   if ((before & kDetached) != 0) {
     recycle(coroutine);
   } else if ((before & kClaimed) != 0) {
-    lot_wake(&coroutine->join_state, 1);
+    lot_wake(coroutine, 1);
   }
 }
 
@@ -179,8 +179,7 @@ int join_coroutine(Coroutine* target, void** result, Nanoseconds deadline) {
   if (self != nullptr) self->joining = target;
   int outcome = 0;
   {
-    WaitReason reason(current_thread(), WaitKind::join, target);
-    LotWaiter waiter(&target->join_state, WaitKind::join);
+    LotWaiter waiter(target, WaitKind::join);
     while ((target->join_state.load(std::memory_order_acquire) & kEnded) == 0) {
       waiter.enqueue();
       if ((target->join_state.load(std::memory_order_acquire) & kEnded) != 0) break;
