@@ -82,6 +82,7 @@ Coroutine* coroutine_of(pthread_t thread) {
 void runtime_before_fork() {
   enter_critical();
   if (!runtime_started()) return;
+  descriptors_forking();
   g_start_lock.lock();
   lock_pools_for_fork();
   lock_slots_for_fork();

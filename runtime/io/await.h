@@ -34,28 +34,37 @@ bool program_wants_nonblocking(int fd);
 // SO_RCVTIMEO or SO_SNDTIMEO as a deadline from now; kForever if none is set. Cached; setsockopt's hook refreshes it.
 Nanoseconds descriptor_timeout(int fd, Direction direction);
 
-// Calls attempt(context) until it gives something other than -EAGAIN, parking in between until `fd` is ready in `direction`.
+// Calls attempt(context, fd) until it gives something other than -EAGAIN, parking in between until the descriptor is ready in
+// `direction`. The attempt must use the number that it is given: a descriptor that another thread closes meanwhile lives on
+// under a hidden number for those who wait on it, as natively the open file does.
 // Returns the attempt's result (a value or -errno); -EAGAIN when `deadline` passed or the program wants non-blocking;
-// -EINTR when a signal handler ran (the caller applies SA_RESTART's rules).
-// `kind` names the wait in the dump. A coroutine only.
+// -EINTR when the thread has an interrupt (signal or cancellation; the caller applies SA_RESTART's rules). A coroutine only.
 struct AwaitOptions {
   Direction direction = Direction::readable;
   WaitKind wait_kind = WaitKind::readable;
   Nanoseconds deadline = kForever;
   bool check_nonblocking = true;  // give -EAGAIN at once where the program set O_NONBLOCK
+  // Bytes asked for. On a stream_socket a transfer of less says that the next attempt in this direction would fail unless an
+  // event arrives first, and saves that attempt. 0: don't conclude anything.
+  size_t wanted = 0;
 };
-long await_descriptor_raw(int fd, const AwaitOptions& options, long (*attempt)(void*), void* context);
+using Attempt = long (*)(void* context, int fd);
+long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, void* context);
 
-template <typename Attempt>
-inline long await_descriptor(int fd, const AwaitOptions& options, Attempt&& attempt) {
-  using Callable = std::remove_reference_t<Attempt>;
+template <typename Callable>
+inline long await_descriptor(int fd, const AwaitOptions& options, Callable&& attempt) {
+  using Plain = std::remove_reference_t<Callable>;
   return await_descriptor_raw(
-      fd, options, [](void* context) -> long { return (*static_cast<Callable*>(context))(); }, &attempt);
+      fd, options,
+      [](void* context, int current) -> long {
+        if constexpr (std::is_invocable_v<Plain, int>) {
+          return (*static_cast<Plain*>(context))(current);
+        } else {
+          return (*static_cast<Plain*>(context))();
+        }
+      },
+      &attempt);
 }
-
-// A stream transfer of less than was asked for: the next attempt in this direction would fail unless an event arrives
-// first, so it parks without trying. Only for stream_socket. `asked` and `got` in bytes.
-void note_short_transfer(int fd, Direction direction);
 
 // poll(2) for coroutines: `check` is called (a real poll/select/epoll_wait with timeout 0, giving > 0, 0 or -errno), and
 // as long as it gives 0 the coroutine parks until one of fds[] has an event, `deadline` passes (gives 0) or a signal

@@ -16,6 +16,11 @@ namespace coshim {
 using WaiterList = List<WaitNode, &WaitNode::link>;
 
 struct alignas(64) DescriptorEntry {
+  // In fresh zero pages an entry reads as generation 0: never used.
+  struct Unpublished {};
+  DescriptorEntry() = default;
+  explicit DescriptorEntry(Unpublished) : generation(0) {}
+
   SpinLock lock;
   // Guarded by lock, read without it where a stale answer is harmless.
   std::atomic<uint32_t> generation{1};      // raised by close and by every hook that opens
@@ -29,7 +34,8 @@ struct alignas(64) DescriptorEntry {
   bool never_skip = false;                  // HUP, RDHUP, ERR or PRI seen: always try before parking
   std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   bool nonblocking = false;
-  bool exclusive = false;                   // made by this process since its last fork: nobody else has the description
+  uint32_t exclusive_epoch = 0;             // == g_fork_epoch: made here since the last fork, nobody else has the description
+  uint32_t moved_users = 0;                 // a hidden number that waiters of a closed descriptor still use
   uint8_t timeouts_known = 0;               // bit per Direction
   Nanoseconds timeout[2] = {kForever, kForever};  // as intervals
   WaiterList waiters[2];
@@ -61,6 +67,11 @@ int hide_descriptor(int fd);
 // Set when the first coroutine is created; before, the hooks above cost one branch.
 extern std::atomic<bool> g_descriptors_active;
 
+// A process that forks shares its open file descriptions from then on.
+void descriptors_forking();
 void descriptors_reset_after_fork();
+
+// Registers the entry's descriptor with the poller if it isn't yet. 0, -EPERM (always ready) or another -errno.
+int register_descriptor(DescriptorEntry* entry, int fd);
 
 }  // namespace coshim

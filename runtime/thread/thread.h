@@ -19,7 +19,9 @@
 namespace coshim {
 
 struct Coroutine;
+struct Affinity;
 struct Processor;
+struct QueuedSignal;
 struct StackSlot;
 struct Thread;
 struct Worker;
@@ -69,6 +71,7 @@ struct Thread {
   // The parker's state (runtime/wait/parker.h).
   std::atomic<uint32_t> park_state{0};
   bool is_coroutine = false;
+  bool interruptible = false;  // in a wait that ends for signals: their handlers run after it, not inside it
   WaitKind wait_kind = WaitKind::none;
   pid_t tid = 0;  // what gettid() answers in it
   const void* wait_object = nullptr;
@@ -111,12 +114,20 @@ struct Coroutine : Thread {
   SpinLock join_lock;                   // guards the hand-over of the end to the joiner
   Coroutine* joining = nullptr;         // whom it is joining, for EDEADLK
   std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
+  QueuedSignal* queued_signals = nullptr;    // their values and repetitions; guarded by signals.cpp's lock
+  bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by the same lock
+  WaitNode* poll_nodes = nullptr;  // for poll-like waits; grows, stays with the record
+  uint32_t poll_capacity = 0;
   stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none
   char name[16] = {};
+  bool named = false;          // `name` counts; else main's name does
   uint64_t created_at = 0;     // tick_counter()
   // Attributes kept and given back (identity, DESIGN §9).
   int schedule_policy = 0;
   int schedule_priority = 0;
+  int nice = 0;
+  bool nice_set = false;
+  Affinity* affinity = nullptr;  // null: the process's
 
   Coroutine* pool_next = nullptr;
 };
@@ -131,7 +142,12 @@ struct ThreadLocal {
   uint32_t handler_depth;  // > 0: in a signal handler of the program
   bool signals_deferred;   // a handler was put off while critical
   bool cleanup_registered; // the kernel thread's record goes back to the pool when it ends
-  sys::KernelSignalSet deferred_mask;  // the mask to restore then (kernel threads)
+  bool idle_sleep;         // a worker asleep without work, holding no lock
+  bool vfork_child;        // written by the vfork hook: this memory is the parent's, keep no books in it
+  bool no_restart;         // since the last wait began, a handler without SA_RESTART ran
+  bool mask_deferred;      // deferred_mask is to be restored
+  uint32_t handlers_run;   // counts
+  sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers
 };
 extern thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
 

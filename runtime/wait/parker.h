@@ -24,13 +24,20 @@ void park(Thread* self, Nanoseconds deadline);
 void unpark(Thread* thread);
 
 // Names what the coming park() is for in the dump, and takes the name away again. `since` is taken by park() itself.
+// `interruptible`: the wait ends when Thread::interrupts says so, and its caller then runs the handlers (preload/cancel.h); in
+// other waits handlers run inside park(), and the wait goes on.
 class WaitReason {
  public:
-  WaitReason(Thread* self, WaitKind kind, const void* object) : self_(self) {
+  WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true) : self_(self) {
     self->wait_kind = kind;
     self->wait_object = object;
+    self->interruptible = interruptible;
+    t_local.no_restart = false;
   }
-  ~WaitReason() { self_->wait_kind = WaitKind::none; }
+  ~WaitReason() {
+    self_->interruptible = false;
+    self_->wait_kind = WaitKind::none;
+  }
   WaitReason(const WaitReason&) = delete;
   WaitReason& operator=(const WaitReason&) = delete;
 

@@ -336,7 +336,7 @@ bool LotWaiter::consume_signal() {
 }
 
 WaitResult LotWaiter::wait(Nanoseconds deadline, bool interruptible) {
-  WaitReason reason(self_, kind_, address_);
+  WaitReason reason(self_, kind_, address_, interruptible);
   for (;;) {
     if (consume_signal()) return WaitResult::woken;
     if (interruptible && self_->interrupts.load(std::memory_order_acquire) != 0)

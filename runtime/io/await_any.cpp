@@ -1,0 +1,139 @@
+// Waiting for any of several descriptors: what poll, select and epoll_wait are made of.
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <new>
+
+#include "runtime/io/await.h"
+#include "runtime/io/descriptor_table.h"
+#include "runtime/sched/blocking.h"
+#include "runtime/thread/critical.h"
+#include "runtime/wait/parker.h"
+
+namespace coshim {
+
+namespace {
+
+// Two nodes a descriptor: one a direction. They stand in the coroutine's record's own memory, not on its stack.
+bool reserve_nodes(Coroutine* self, size_t descriptors) {
+  size_t needed = descriptors * 2;
+  if (needed <= self->poll_capacity) return true;
+  size_t bytes = (needed * sizeof(WaitNode) + 4095) / 4096 * 4096;
+  long memory = sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return false;
+  if (self->poll_nodes != nullptr) sys::call(SYS_munmap, self->poll_nodes, (self->poll_capacity * sizeof(WaitNode) + 4095) / 4096 * 4096);
+  self->poll_nodes = reinterpret_cast<WaitNode*>(memory);
+  self->poll_capacity = static_cast<uint32_t>(bytes / sizeof(WaitNode));
+  return true;
+}
+
+bool wants(const pollfd& descriptor, Direction direction) {
+  bool write = (descriptor.events & (POLLOUT | POLLWRNORM | POLLWRBAND)) != 0;
+  bool read = (descriptor.events & (POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI | POLLRDHUP)) != 0;
+  return direction == Direction::writable ? write : read || !write;  // errors and hang-ups are always reported
+}
+
+void join(Coroutine* self, DescriptorEntry* entry, Direction direction, WaitNode* node) {
+  new (node) WaitNode;
+  node->thread = self;
+  node->shared = true;
+  SpinGuard guard(entry->lock);
+  node->queued = true;
+  entry->waiters[static_cast<int>(direction)].push_back(node);
+}
+
+// False where the table or the poller cannot take one of them.
+bool join_all(Coroutine* self, const pollfd* fds, size_t count) {
+  CriticalSection critical;
+  bool complete = true;
+  for (size_t i = 0; i < count; ++i) {
+    WaitNode* nodes = &self->poll_nodes[i * 2];
+    new (&nodes[0]) WaitNode;
+    new (&nodes[1]) WaitNode;
+    if (fds[i].fd < 0) continue;
+    DescriptorEntry* entry = descriptor_entry(fds[i].fd);
+    int error = entry == nullptr ? -ENOMEM : register_descriptor(entry, fds[i].fd);
+    if (error == -EPERM || error == -EBADF) continue;  // always ready, or POLLNVAL: the real call has said so
+    if (error != 0) {
+      complete = false;
+      continue;
+    }
+    if (wants(fds[i], Direction::readable)) join(self, entry, Direction::readable, &nodes[0]);
+    if (wants(fds[i], Direction::writable)) join(self, entry, Direction::writable, &nodes[1]);
+  }
+  return complete;
+}
+
+// True if one of them had been woken.
+bool leave_all(Coroutine* self, const pollfd* fds, size_t count) {
+  CriticalSection critical;
+  bool signaled = false;
+  for (size_t i = 0; i < count; ++i) {
+    if (fds[i].fd < 0) continue;
+    DescriptorEntry* entry = descriptor_entry_if_known(fds[i].fd);
+    if (entry == nullptr) continue;
+    for (int direction = 0; direction < 2; ++direction) {
+      WaitNode* node = &self->poll_nodes[i * 2 + static_cast<size_t>(direction)];
+      SpinGuard guard(entry->lock);
+      if (node->queued) {
+        entry->waiters[direction].remove(node);
+        node->queued = false;
+      }
+      signaled = signaled || node->signaled;
+    }
+  }
+  return signaled;
+}
+
+bool any_signaled(const Coroutine* self, size_t count) {
+  for (size_t i = 0; i < count * 2; ++i) {
+    if (__atomic_load_n(&self->poll_nodes[i].signaled, __ATOMIC_ACQUIRE)) return true;
+  }
+  return false;
+}
+
+// Neither table nor poller can help: look again every tenth of a second, on this kernel thread.
+long wait_in_kernel(Nanoseconds deadline, long (*check)(void*), void* context) {
+  BlockingRegion region("poll");
+  for (;;) {
+    constexpr Nanoseconds kSlice = 100000000;
+    Nanoseconds left = deadline == kForever ? kSlice : deadline - monotonic_now();
+    if (left <= 0) return check(context);
+    timespec interval = to_timespec(left < kSlice ? left : kSlice);
+    long slept = sys::call(SYS_ppoll, nullptr, 0, &interval, nullptr, 8);
+    if (slept == -EINTR) return -EINTR;
+    if (long result = check(context)) return result;
+  }
+}
+
+}  // namespace
+
+long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (*check)(void*), void* context) {
+  if (long result = check(context)) return result;
+  Coroutine* self = current_coroutine();
+  if (!reserve_nodes(self, count)) return wait_in_kernel(deadline, check, context);
+  for (;;) {
+    bool complete = join_all(self, fds, count);
+    long result = complete ? check(context) : 0;
+    if (!complete || result != 0) {
+      leave_all(self, fds, count);
+      return complete ? result : wait_in_kernel(deadline, check, context);
+    }
+    bool interrupted = false, late = false;
+    {
+      WaitReason reason(self, WaitKind::polling, nullptr);
+      do {
+        park(self, deadline);
+        interrupted = self->interrupts.load(std::memory_order_acquire) != 0;
+        late = deadline != kForever && monotonic_now() >= deadline;
+      } while (!interrupted && !late && !any_signaled(self, count));
+    }
+    leave_all(self, fds, count);
+    result = check(context);
+    if (result != 0) return result;
+    if (interrupted) return -EINTR;
+    if (late) return 0;
+  }
+}
+
+}  // namespace coshim

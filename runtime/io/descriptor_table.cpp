@@ -1,0 +1,310 @@
+#include "runtime/io/descriptor_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <new>
+
+#include "runtime/io/poller.h"
+#include "runtime/thread/critical.h"
+#include "runtime/wait/parker.h"
+
+namespace coshim {
+
+std::atomic<bool> g_descriptors_active{false};
+
+namespace {
+
+constexpr int kPerPage = 4096;
+constexpr int kPages = kMaximumDescriptors / kPerPage;
+std::atomic<DescriptorEntry*> g_pages[kPages];
+std::atomic<uint32_t> g_flags_epoch{1};
+std::atomic<uint32_t> g_fork_epoch{1};
+std::atomic<int> g_highest{-1};
+
+DescriptorEntry* make_page(int index) {
+  long memory = sys::call(SYS_mmap, nullptr, sizeof(DescriptorEntry) * kPerPage, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory < 0 && memory > -4096) return nullptr;
+  // Zero is not every member's first value, so an entry is constructed when its number is first used (generation 0: never).
+  auto* page = reinterpret_cast<DescriptorEntry*>(memory);
+  DescriptorEntry* expected = nullptr;
+  if (g_pages[index].compare_exchange_strong(expected, page)) return page;
+  sys::call(SYS_munmap, memory, sizeof(DescriptorEntry) * kPerPage);
+  return expected;
+}
+
+// Guards the first construction of an entry.
+SpinLock g_construction_lock;
+
+DescriptorEntry* construct(DescriptorEntry* entry, int fd) {
+  CriticalSection critical;
+  SpinGuard guard(g_construction_lock);
+  if (entry->generation.load(std::memory_order_acquire) != 0) return entry;
+  new (entry) DescriptorEntry(DescriptorEntry::Unpublished{});
+  entry->generation.store(1, std::memory_order_release);
+  int highest = g_highest.load();
+  while (fd > highest && !g_highest.compare_exchange_weak(highest, fd)) {
+  }
+  return entry;
+}
+
+void forget(DescriptorEntry* entry) {
+  entry->generation.fetch_add(1, std::memory_order_acq_rel);
+  entry->registered_with.store(0, std::memory_order_relaxed);
+  entry->kind.store(DescriptorKind::unknown, std::memory_order_relaxed);
+  entry->read_drained_at.store(~0U, std::memory_order_relaxed);
+  entry->write_drained_at.store(~0U, std::memory_order_relaxed);
+  entry->never_skip = false;
+  entry->nonblocking_epoch.store(0, std::memory_order_relaxed);
+  entry->exclusive_epoch = 0;
+  entry->timeouts_known = 0;
+}
+
+// Moves the exclusive waiters of a descriptor that is about to be closed to a hidden duplicate and wakes them, so that
+// they go on there.
+void move_waiters(DescriptorEntry* entry, int fd) {
+  int hidden = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
+  DescriptorEntry* target = hidden >= 0 ? descriptor_entry(hidden) : nullptr;
+  Thread* wake[64];
+  bool more = true;
+  while (more) {
+    int count = 0;
+    more = false;
+    {
+      SpinGuard guard(entry->lock);
+      for (WaiterList& list : entry->waiters) {
+        while (WaitNode* node = list.front()) {
+          if (count == 64) {
+            more = true;
+            break;
+          }
+          list.remove(node);
+          node->queued = false;
+          if (node->shared) continue;  // poll: natively it goes on waiting, for the others
+          if (target != nullptr) {
+            node->key = static_cast<uintptr_t>(hidden);
+            ++target->moved_users;
+          } else {
+            node->key = ~uintptr_t{0};
+          }
+          __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
+          wake[count++] = node->thread;
+        }
+      }
+    }
+    for (int i = 0; i < count; ++i) unpark(wake[i]);
+  }
+  if (target != nullptr && target->moved_users == 0) {
+    target->hidden = false;
+    sys::close(hidden);
+  }
+}
+
+bool has_waiters(const DescriptorEntry* entry) { return !entry->waiters[0].empty() || !entry->waiters[1].empty(); }
+
+void close_entry(DescriptorEntry* entry, int fd) {
+  CriticalSection critical;
+  if (has_waiters(entry)) move_waiters(entry, fd);
+  bool shared_description = entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
+  bool registered = entry->registered_with.load(std::memory_order_relaxed) == poller_epoch();
+  // While another descriptor of the description is open, the kernel would keep the registration.
+  if (registered && shared_description) poller_unregister(fd);
+  SpinGuard guard(entry->lock);
+  forget(entry);
+}
+
+DescriptorKind learn_socket_kind(int fd) {
+  int type = 0, domain = 0, listening = 0;
+  socklen_t length = sizeof(int);
+  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return DescriptorKind::other_socket;
+  sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+  sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
+  if (listening != 0) return DescriptorKind::listening_socket;
+  bool stream = type == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6);
+  return stream ? DescriptorKind::stream_socket : DescriptorKind::other_socket;
+}
+
+DescriptorKind learn_kind(int fd) {
+  struct stat status {};
+  if (sys::call(SYS_fstat, fd, &status) != 0) return DescriptorKind::bad;
+  switch (status.st_mode & S_IFMT) {
+    case S_IFSOCK: return learn_socket_kind(fd);
+    case S_IFIFO: return DescriptorKind::nowait_file;
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFBLK: return DescriptorKind::always_ready;
+    default: return DescriptorKind::pollable;
+  }
+}
+
+}  // namespace
+
+DescriptorEntry* descriptor_entry_if_known(int fd) {
+  if (fd < 0 || fd >= kMaximumDescriptors) return nullptr;
+  DescriptorEntry* page = g_pages[fd / kPerPage].load(std::memory_order_acquire);
+  if (page == nullptr) return nullptr;
+  DescriptorEntry* entry = &page[fd % kPerPage];
+  return entry->generation.load(std::memory_order_acquire) != 0 ? entry : nullptr;
+}
+
+DescriptorEntry* descriptor_entry(int fd) {
+  if (fd < 0 || fd >= kMaximumDescriptors) return nullptr;
+  DescriptorEntry* page = g_pages[fd / kPerPage].load(std::memory_order_acquire);
+  if (page == nullptr) page = make_page(fd / kPerPage);
+  if (page == nullptr) return nullptr;
+  DescriptorEntry* entry = &page[fd % kPerPage];
+  return entry->generation.load(std::memory_order_acquire) != 0 ? entry : construct(entry, fd);
+}
+
+DescriptorKind descriptor_kind(int fd) {
+  DescriptorEntry* entry = descriptor_entry(fd);
+  if (entry == nullptr) return learn_kind(fd);
+  DescriptorKind kind = entry->kind.load(std::memory_order_relaxed);
+  if (kind != DescriptorKind::unknown) return kind;
+  kind = learn_kind(fd);
+  if (kind != DescriptorKind::bad) entry->kind.store(kind, std::memory_order_relaxed);
+  return kind;
+}
+
+bool program_wants_nonblocking(int fd) {
+  DescriptorEntry* entry = descriptor_entry(fd);
+  uint32_t epoch = g_flags_epoch.load(std::memory_order_acquire);
+  bool cacheable = entry != nullptr && entry->exclusive_epoch == g_fork_epoch.load(std::memory_order_relaxed);
+  if (cacheable && entry->nonblocking_epoch.load(std::memory_order_acquire) == epoch) return entry->nonblocking;
+  long flags = sys::call(SYS_fcntl, fd, F_GETFL);
+  bool nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
+  if (cacheable) {
+    entry->nonblocking = nonblocking;
+    entry->nonblocking_epoch.store(epoch, std::memory_order_release);
+  }
+  return nonblocking;
+}
+
+Nanoseconds descriptor_timeout(int fd, Direction direction) {
+  DescriptorEntry* entry = descriptor_entry(fd);
+  auto index = static_cast<unsigned>(direction);
+  if (entry != nullptr && (entry->timeouts_known & (1U << index)) != 0) {
+    Nanoseconds interval = entry->timeout[index];
+    return interval == kForever ? kForever : deadline_after(interval);
+  }
+  timeval value{};
+  socklen_t length = sizeof(value);
+  int option = direction == Direction::readable ? SO_RCVTIMEO : SO_SNDTIMEO;
+  Nanoseconds interval = kForever;
+  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &length) == 0 && (value.tv_sec != 0 || value.tv_usec != 0)) {
+    interval = to_nanoseconds(timespec{value.tv_sec, value.tv_usec * 1000});
+  }
+  if (entry != nullptr) {
+    entry->timeout[index] = interval;
+    __atomic_fetch_or(&entry->timeouts_known, static_cast<uint8_t>(1U << index), __ATOMIC_RELEASE);
+  }
+  return interval == kForever ? kForever : deadline_after(interval);
+}
+
+void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
+  if (fd < 0 || !g_descriptors_active.load(std::memory_order_relaxed)) return;
+  DescriptorEntry* entry = descriptor_entry(fd);
+  if (entry == nullptr) return;
+  CriticalSection critical;
+  SpinGuard guard(entry->lock);
+  forget(entry);
+  entry->kind.store(kind, std::memory_order_relaxed);
+  if (exclusive) entry->exclusive_epoch = g_fork_epoch.load(std::memory_order_relaxed);
+}
+
+void descriptor_closing(int fd) {
+  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  if (entry != nullptr && !entry->hidden) close_entry(entry, fd);
+}
+
+void descriptor_range_closing(unsigned first, unsigned last) {
+  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  int highest = g_highest.load(std::memory_order_acquire);
+  if (highest < 0 || first > static_cast<unsigned>(highest)) return;
+  if (last > static_cast<unsigned>(highest)) last = static_cast<unsigned>(highest);
+  for (unsigned fd = first; fd <= last; ++fd) descriptor_closing(static_cast<int>(fd));
+}
+
+void descriptor_flags_changed() { g_flags_epoch.fetch_add(1, std::memory_order_acq_rel); }
+
+void descriptor_attributes_changed(int fd) {
+  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  if (entry == nullptr) return;
+  __atomic_store_n(&entry->timeouts_known, static_cast<uint8_t>(0), __ATOMIC_RELEASE);
+  entry->kind.store(DescriptorKind::unknown, std::memory_order_relaxed);
+}
+
+bool descriptor_is_hidden(int fd) {
+  if (!g_descriptors_active.load(std::memory_order_relaxed)) return false;
+  DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  return entry != nullptr && entry->hidden;
+}
+
+int hide_descriptor(int fd) {
+  if (fd < 0) return fd;
+  rlimit limit{};
+  long top = 1024;
+  if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    top = static_cast<long>(limit.rlim_cur);
+  }
+  // Not at the very top of a huge table: the kernel's own table is as long as the highest number, and fork copies it.
+  constexpr long kHighest = 8192;
+  if (top > kHighest) top = kHighest;
+  long result = -EMFILE;
+  for (long lowest = top - 64; lowest > 2 && result < 0; lowest /= 2) {
+    result = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
+  }
+  if (result < 0) {
+    sys::close(fd);
+    return static_cast<int>(result);
+  }
+  sys::close(fd);
+  DescriptorEntry* entry = descriptor_entry(static_cast<int>(result));
+  if (entry != nullptr) {
+    CriticalSection critical;
+    SpinGuard guard(entry->lock);
+    forget(entry);
+    entry->hidden = true;
+  }
+  return static_cast<int>(result);
+}
+
+int register_descriptor(DescriptorEntry* entry, int fd) {
+  uint32_t epoch = poller_epoch();
+  if (entry->registered_with.load(std::memory_order_acquire) == epoch) return 0;
+  CriticalSection critical;
+  SpinGuard guard(entry->lock);
+  if (entry->registered_with.load(std::memory_order_relaxed) == epoch) return 0;
+  int error = poller_register(fd, entry->generation.load(std::memory_order_relaxed));
+  if (error == 0) entry->registered_with.store(epoch, std::memory_order_release);
+  return error;
+}
+
+void descriptors_forking() {
+  g_fork_epoch.fetch_add(1, std::memory_order_acq_rel);
+  descriptor_flags_changed();
+}
+
+void descriptors_reset_after_fork() {
+  g_construction_lock.reset();
+  int highest = g_highest.load();
+  for (int fd = 0; fd <= highest; ++fd) {
+    DescriptorEntry* entry = descriptor_entry_if_known(fd);
+    if (entry == nullptr) continue;
+    entry->lock.reset();
+    forget(entry);
+    entry->hidden = false;
+    entry->moved_users = 0;
+    entry->waiters[0].clear();
+    entry->waiters[1].clear();
+  }
+}
+
+}  // namespace coshim

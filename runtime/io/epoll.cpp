@@ -1,0 +1,106 @@
+// The epoll back end of the poller.
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "runtime/base/spin_lock.h"
+#include "runtime/io/descriptor_table.h"
+#include "runtime/io/poller.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr int kBatch = 256;
+constexpr uint64_t kWakeMark = ~uint64_t{0};
+
+int g_epoll = -1;
+int g_wake = -1;
+std::atomic<uint32_t> g_epoch{1};
+std::atomic<bool> g_have_pwait2{true};
+
+long wait_for_events(epoll_event* events, Nanoseconds deadline) {
+  if (deadline == 0) return sys::call(SYS_epoll_pwait, g_epoll, events, kBatch, 0, nullptr, 8);
+  const sys::KernelSignalSet all = sys::kAllSignals;
+  timespec interval{};
+  const timespec* timeout = nullptr;
+  if (deadline != kForever) {
+    Nanoseconds left = deadline - monotonic_now();
+    interval = to_timespec(left > 0 ? left : 0);
+    timeout = &interval;
+  }
+  if (g_have_pwait2.load(std::memory_order_relaxed)) {
+    long count = sys::call(SYS_epoll_pwait2, g_epoll, events, kBatch, timeout, &all, sizeof(all));
+    if (count != -ENOSYS) return count;
+    g_have_pwait2.store(false, std::memory_order_relaxed);
+  }
+  long milliseconds = -1;
+  if (timeout != nullptr) {
+    milliseconds = interval.tv_sec >= 2000000 ? 2000000000L : interval.tv_sec * 1000 + (interval.tv_nsec + 999999) / 1000000;
+  }
+  return sys::call(SYS_epoll_pwait, g_epoll, events, kBatch, milliseconds, &all, sizeof(all));
+}
+
+}  // namespace
+
+int poller_start() {
+  if (g_epoll >= 0) return 0;
+  long epoll = sys::call(SYS_epoll_create1, EPOLL_CLOEXEC);
+  if (epoll < 0) return static_cast<int>(epoll);
+  int hidden_epoll = hide_descriptor(static_cast<int>(epoll));
+  if (hidden_epoll < 0) return hidden_epoll;
+  long wake = sys::call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int hidden_wake = wake < 0 ? static_cast<int>(wake) : hide_descriptor(static_cast<int>(wake));
+  if (hidden_wake < 0) {
+    sys::close(hidden_epoll);
+    return hidden_wake;
+  }
+  g_epoll = hidden_epoll;
+  g_wake = hidden_wake;
+  // Edge-triggered and never read: every write is an edge, and 2^64 of them do not come.
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = kWakeMark;
+  return static_cast<int>(sys::call(SYS_epoll_ctl, g_epoll, EPOLL_CTL_ADD, g_wake, &event));
+}
+
+int poller_register(int fd, uint32_t generation) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  event.data.u64 = static_cast<uint64_t>(generation) << 32 | static_cast<uint32_t>(fd);
+  long result = sys::call(SYS_epoll_ctl, g_epoll, EPOLL_CTL_ADD, fd, &event);
+  // A registration that outlived its descriptor (closed where no hook saw it, the same file opened again): take it over.
+  if (result == -EEXIST) result = sys::call(SYS_epoll_ctl, g_epoll, EPOLL_CTL_MOD, fd, &event);
+  return static_cast<int>(result);
+}
+
+void poller_unregister(int fd) {
+  epoll_event event{};
+  sys::call(SYS_epoll_ctl, g_epoll, EPOLL_CTL_DEL, fd, &event);
+}
+
+uint32_t poller_epoch() { return g_epoch.load(std::memory_order_acquire); }
+
+int poller_collect(Nanoseconds deadline) {
+  epoll_event events[kBatch];
+  long count = wait_for_events(events, deadline);
+  for (long i = 0; i < count; ++i) {
+    uint64_t data = events[i].data.u64;
+    if (data != kWakeMark) descriptor_event(static_cast<int>(data & 0xffffffffU), static_cast<uint32_t>(data >> 32), events[i].events);
+  }
+  return count > 0 ? static_cast<int>(count) : 0;
+}
+
+void poller_wake() {
+  uint64_t one = 1;
+  sys::write(g_wake, &one, sizeof(one));
+}
+
+void poller_reset_after_fork() {
+  if (g_epoll >= 0) sys::close(g_epoll);
+  if (g_wake >= 0) sys::close(g_wake);
+  g_epoll = g_wake = -1;
+  g_epoch.fetch_add(1);
+}
+
+}  // namespace coshim
