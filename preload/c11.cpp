@@ -38,6 +38,10 @@ HOOK(int, mtx_lock, (mtx_t * mutex)) {
   return c11_result(hook_pthread_mutex_lock(as_mutex(mutex)));
 }
 
+HOOK(int, mtx_trylock, (mtx_t * mutex)) {
+  return c11_result(hook_pthread_mutex_trylock(as_mutex(mutex)));
+}
+
 HOOK(int, mtx_timedlock, (mtx_t * mutex, const timespec* when)) {
   return c11_result(hook_pthread_mutex_timedlock(as_mutex(mutex), when));
 }

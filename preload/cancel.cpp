@@ -1,13 +1,26 @@
 #include "preload/cancel.h"
 
 #include "preload/hook.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/signals.h"
 
 namespace coshim {
 
 void cancellation_point() {
-  if (in_coroutine()) pthread_testcancel();
+  if (!in_coroutine()) return;
+  if (__builtin_expect(t_local.signals_deferred, 0)) deliver_deferred_signals();
+  pthread_testcancel();
 }
 
-bool restart_after_signal() { return true; }
+bool restart_after_signal() {
+  Coroutine* self = current_coroutine();
+  // Also a cancellation that cannot act, as it is disabled: it must not end the next wait too. glibc's books keep it, and the
+  // next cancellation point after pthread_setcancelstate() acts on it.
+  self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal | kInterruptCancel), std::memory_order_acq_rel);
+  if (t_local.signals_deferred) deliver_deferred_signals();
+  bool restart = !t_local.no_restart;
+  t_local.no_restart = false;
+  return restart;
+}
 
 }  // namespace coshim

@@ -22,6 +22,7 @@
 #include <resolv.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -60,6 +61,11 @@ struct LazyCall<Row, Result (*)(Args...)> {
     Row::slot() = reinterpret_cast<Result (*)(Args...)>(resolve_real(Row::kName, Row::kVersion));
     return Row::slot()(args...);
   }
+};
+// Variadic ones cannot be passed on: their hooks go on with the `v` function.
+template <typename Row, typename Result, typename... Args>
+struct LazyCall<Row, Result (*)(Args..., ...)> {
+  static Result call(Args..., ...) { __builtin_trap(); }
 };
 
 #define COSHIM_HOOK(group, result, name, parameters, version, how) \

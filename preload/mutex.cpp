@@ -1,9 +1,10 @@
 // Mutexes. glibc keeps the books with its own try and unlock functions, for every type; what is ours is the
 // waiting (DESIGN §7). The tid in a mutex is that of the coroutine, which glibc takes from its TCB.
 //
-//   private                normal, adaptive, recursive, errorcheck, robust, priority-inheriting: try, then
-//   the lot. So
-//                          FUTEX_LOCK_PI never sees a coroutine's tid, which the kernel does not know.
+//   private                normal, adaptive, recursive, errorcheck, robust: try, then the lot
+//   priority-inheriting    private ones become ordinary with their first use beside coroutines: FUTEX_LOCK_PI
+//   and its relatives
+//                          know kernel threads only, and a coroutine has no priority to inherit
 //   process-shared         another process cannot wake the lot: the real lock in a blocking region
 //
 // Fairness: as natively, a thread that comes along may take the mutex before the one that was woken for it.
@@ -29,6 +30,14 @@ constexpr uint32_t kLargestKernelTid = 1 << 22;
 
 constexpr int kWaitInKernel = -1;
 
+// The lock word of a held one reads the same to the other types; unlocking goes by the owner.
+int try_lock(pthread_mutex_t* mutex) {
+  if (__builtin_expect((kind_of(mutex) & (kInherit | kShared)) == kInherit, 0)) {
+    __atomic_fetch_and(&mutex->__data.__kind, ~kInherit, __ATOMIC_SEQ_CST);
+  }
+  return real::pthread_mutex_trylock(mutex);
+}
+
 pid_t owner_of(const pthread_mutex_t* mutex) {
   return __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
 }
@@ -38,7 +47,7 @@ bool needs_kernel_wake(const pthread_mutex_t* mutex, int kind) {
   if ((kind & kRobust) == 0) return false;
   uint32_t owner =
       static_cast<uint32_t>(__atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED)) & FUTEX_TID_MASK;
-  return owner != 0 && owner < kLargestKernelTid && (kind & kInherit) == 0;
+  return owner != 0 && owner < kLargestKernelTid;
 }
 
 int lock_in_kernel(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
@@ -53,18 +62,6 @@ int lock_in_kernel(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   return result;
 }
 
-// A priority-inheriting mutex can be waited for neither in the kernel (made-up tids) nor in the lot (the node
-// is in use).
-int lock_by_trying(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
-  BlockingRegion region("pthread_mutex_lock");
-  for (;;) {
-    int result = pthread_mutex_trylock(mutex);
-    if (result != EBUSY) return result;
-    if (deadline.passed()) return ETIMEDOUT;
-    doze();
-  }
-}
-
 // The mutex was given to us still locked. A recursive one may have been tried in between: then it counts two.
 int take_gift(pthread_mutex_t* mutex, bool tried) {
   if (tried) --mutex->__data.__count;
@@ -77,7 +74,7 @@ int lock_in_lot(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   uint64_t starving_at = 0;
   for (;;) {
     waiter.enqueue();
-    int result = pthread_mutex_trylock(mutex);
+    int result = try_lock(mutex);
     if (result != EBUSY) {
       bool given = waiter.leave() && waiter.wake_detail() == kGiven;
       return given ? take_gift(mutex, result == 0) : result;
@@ -154,9 +151,7 @@ __attribute__((noinline)) int lock_mutex_slowly(pthread_mutex_t* mutex, const Pr
   // themselves.)
   if (ordinary(kind) && kind == PTHREAD_MUTEX_ERRORCHECK_NP && owner_of(mutex) == current_thread()->tid)
     return EDEADLK;
-  if (in_signal_handler()) {
-    return (kind & kInherit) != 0 ? lock_by_trying(mutex, deadline) : lock_in_kernel(mutex, deadline);
-  }
+  if (in_signal_handler()) return lock_in_kernel(mutex, deadline);
   int result = lock_in_lot(mutex, deadline);
   if (result == kWaitInKernel) return lock_in_kernel(mutex, deadline);
   return finish_try(mutex, result);
@@ -176,9 +171,15 @@ HOOK(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_
 
 HOOK(int, pthread_mutex_lock, (pthread_mutex_t * mutex)) {
   if (__builtin_expect(threads_are_native(), 0)) return real::pthread_mutex_lock(mutex);
-  int result = pthread_mutex_trylock(mutex);
+  int result = try_lock(mutex);
   if (__builtin_expect(result == 0, 1)) return 0;
   return result == EBUSY ? lock_mutex_slowly(mutex, {}) : finish_try(mutex, result);
+}
+
+HOOK(int, pthread_mutex_trylock, (pthread_mutex_t * mutex)) {
+  if (__builtin_expect(threads_are_native(), 0)) return real::pthread_mutex_trylock(mutex);
+  int result = try_lock(mutex);
+  return result == ENOTRECOVERABLE ? finish_try(mutex, result) : result;
 }
 
 HOOK(int, pthread_mutex_unlock, (pthread_mutex_t * mutex)) {
@@ -197,7 +198,7 @@ HOOK(int, pthread_mutex_clocklock, (pthread_mutex_t * mutex, clockid_t clock, co
   if (threads_are_native() || !waitable_clock(clock) || !valid_timespec(*when)) {
     return real::pthread_mutex_clocklock(mutex, clock, when);
   }
-  int result = pthread_mutex_trylock(mutex);
+  int result = try_lock(mutex);
   if (result == 0) return 0;
   return result == EBUSY ? lock_mutex_slowly(mutex, {clock, when}) : finish_try(mutex, result);
 }
@@ -213,14 +214,18 @@ bool mutex_layout_ok() {
   pthread_mutex_t mutex;
   real::pthread_mutex_init(&mutex, &attributes);
   bool ok = kind_of(&mutex) == PTHREAD_MUTEX_RECURSIVE_NP;
-  pthread_mutex_trylock(&mutex);
-  pthread_mutex_trylock(&mutex);
+  real::pthread_mutex_trylock(&mutex);
+  real::pthread_mutex_trylock(&mutex);
   ok = ok && mutex.__data.__count == 2 && owner_of(&mutex) == current_thread()->tid &&
        mutex.__data.__lock == 1 && mutex.__data.__nusers == 1;
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   real::pthread_mutex_init(&mutex, &attributes);
   ok = ok && kind_of(&mutex) == (PTHREAD_MUTEX_RECURSIVE_NP | kRobust | kShared);
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_STALLED);
+  pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+  real::pthread_mutex_init(&mutex, &attributes);
+  ok = ok && kind_of(&mutex) == (PTHREAD_MUTEX_RECURSIVE_NP | kInherit);
+  pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_NONE);
   pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
   real::pthread_mutex_init(&mutex, &attributes);
   return ok && kind_of(&mutex) == (PTHREAD_MUTEX_RECURSIVE_NP | kShared);

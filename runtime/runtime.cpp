@@ -86,10 +86,12 @@ void runtime_before_fork() {
   g_start_lock.lock();
   lock_pools_for_fork();
   lock_slots_for_fork();
+  lock_signals_for_fork();
 }
 
 void runtime_after_fork_in_parent() {
   if (runtime_started()) {
+    unlock_signals_after_fork();
     unlock_slots_after_fork(false);
     unlock_pools_after_fork(false);
     g_start_lock.unlock();
@@ -105,6 +107,7 @@ void runtime_after_fork_in_child() {
     unlock_pools_after_fork(true);
     g_start_lock.reset();
     Coroutine* self = t_local.coroutine;
+    signals_after_fork_in_child(self);
     t_local.coroutine = nullptr;
     t_local.worker = nullptr;
     t_local.thread = nullptr;

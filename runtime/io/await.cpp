@@ -99,12 +99,13 @@ class Waiting {
   long wait() {
     int error = register_descriptor(entry_, fd_);
     if (error != 0) return error == -EPERM || error == -ENOMEM || error == -ENOSPC ? wait_in_kernel() : error;
+    // First: from here on handlers run after the wait, not while the node is queued.
+    WaitReason reason(self_, options_.wait_kind, reinterpret_cast<const void*>(static_cast<intptr_t>(fd_)));
     switch (join()) {
       case Joined::no: return 0;
       case Joined::gone: return -EBADF;
       case Joined::yes: break;
     }
-    WaitReason reason(self_, options_.wait_kind, reinterpret_cast<const void*>(static_cast<intptr_t>(fd_)));
     for (;;) {
       park(self_, options_.deadline);
       if (__atomic_load_n(&node_.signaled, __ATOMIC_ACQUIRE)) return follow();

@@ -113,23 +113,22 @@ long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (
   Coroutine* self = current_coroutine();
   if (!reserve_nodes(self, count)) return wait_in_kernel(deadline, check, context);
   for (;;) {
-    bool complete = join_all(self, fds, count);
-    long result = complete ? check(context) : 0;
-    if (!complete || result != 0) {
-      leave_all(self, fds, count);
-      return complete ? result : wait_in_kernel(deadline, check, context);
-    }
-    bool interrupted = false, late = false;
+    bool complete, interrupted = false, late = false;
+    long result = 0;
     {
+      // First: from here on handlers run after the wait, not while the nodes are queued.
       WaitReason reason(self, WaitKind::polling, nullptr);
-      do {
+      complete = join_all(self, fds, count);
+      if (complete) result = check(context);
+      while (complete && result == 0 && !interrupted && !late && !any_signaled(self, count)) {
         park(self, deadline);
         interrupted = self->interrupts.load(std::memory_order_acquire) != 0;
         late = deadline != kForever && monotonic_now() >= deadline;
-      } while (!interrupted && !late && !any_signaled(self, count));
+      }
+      leave_all(self, fds, count);
     }
-    leave_all(self, fds, count);
-    result = check(context);
+    if (!complete) return wait_in_kernel(deadline, check, context);
+    if (result == 0) result = check(context);
     if (result != 0) return result;
     if (interrupted) return -EINTR;
     if (late) return 0;

@@ -62,6 +62,7 @@ void forget(DescriptorEntry* entry) {
   entry->never_skip = false;
   entry->nonblocking_epoch.store(0, std::memory_order_relaxed);
   entry->exclusive_epoch = 0;
+  entry->accepts = 0;
   entry->timeouts_known = 0;
 }
 
@@ -143,6 +144,8 @@ DescriptorKind learn_kind(int fd) {
 }
 
 }  // namespace
+
+int highest_descriptor() { return g_highest.load(std::memory_order_acquire); }
 
 DescriptorEntry* descriptor_entry_if_known(int fd) {
   if (fd < 0 || fd >= kMaximumDescriptors) return nullptr;

@@ -35,6 +35,7 @@ struct alignas(64) DescriptorEntry {
   std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   bool nonblocking = false;
   uint32_t exclusive_epoch = 0;             // == g_fork_epoch: made here since the last fork, nobody else has the description
+  uint8_t accepts = 0;                      // a listener: 1 TCP, 2 other, 0 not asked yet
   uint32_t moved_users = 0;                 // a hidden number that waiters of a closed descriptor still use
   uint8_t timeouts_known = 0;               // bit per Direction
   Nanoseconds timeout[2] = {kForever, kForever};  // as intervals
@@ -42,6 +43,9 @@ struct alignas(64) DescriptorEntry {
 };
 
 constexpr int kMaximumDescriptors = 1 << 22;
+
+// The highest number that was ever used here; -1: none.
+int highest_descriptor();
 
 // Null where fd is negative or beyond what the table can hold.
 DescriptorEntry* descriptor_entry(int fd);

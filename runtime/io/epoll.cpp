@@ -6,6 +6,7 @@
 #include "runtime/base/spin_lock.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
+#include "runtime/thread/signals.h"
 
 namespace coshim {
 
@@ -21,7 +22,7 @@ std::atomic<bool> g_have_pwait2{true};
 
 long wait_for_events(epoll_event* events, Nanoseconds deadline) {
   if (deadline == 0) return sys::call(SYS_epoll_pwait, g_epoll, events, kBatch, 0, nullptr, 8);
-  const sys::KernelSignalSet all = sys::kAllSignals;
+  const sys::KernelSignalSet mask = g_idle_mask.load(std::memory_order_relaxed);
   timespec interval{};
   const timespec* timeout = nullptr;
   if (deadline != kForever) {
@@ -30,7 +31,7 @@ long wait_for_events(epoll_event* events, Nanoseconds deadline) {
     timeout = &interval;
   }
   if (g_have_pwait2.load(std::memory_order_relaxed)) {
-    long count = sys::call(SYS_epoll_pwait2, g_epoll, events, kBatch, timeout, &all, sizeof(all));
+    long count = sys::call(SYS_epoll_pwait2, g_epoll, events, kBatch, timeout, &mask, sizeof(mask));
     if (count != -ENOSYS) return count;
     g_have_pwait2.store(false, std::memory_order_relaxed);
   }
@@ -38,7 +39,7 @@ long wait_for_events(epoll_event* events, Nanoseconds deadline) {
   if (timeout != nullptr) {
     milliseconds = interval.tv_sec >= 2000000 ? 2000000000L : interval.tv_sec * 1000 + (interval.tv_nsec + 999999) / 1000000;
   }
-  return sys::call(SYS_epoll_pwait, g_epoll, events, kBatch, milliseconds, &all, sizeof(all));
+  return sys::call(SYS_epoll_pwait, g_epoll, events, kBatch, milliseconds, &mask, sizeof(mask));
 }
 
 }  // namespace
@@ -83,7 +84,9 @@ uint32_t poller_epoch() { return g_epoch.load(std::memory_order_acquire); }
 
 int poller_collect(Nanoseconds deadline) {
   epoll_event events[kBatch];
+  t_local.idle_sleep = deadline != 0;  // a signal handler may take locks then
   long count = wait_for_events(events, deadline);
+  t_local.idle_sleep = false;
   for (long i = 0; i < count; ++i) {
     uint64_t data = events[i].data.u64;
     if (data != kWakeMark) descriptor_event(static_cast<int>(data & 0xffffffffU), static_cast<uint32_t>(data >> 32), events[i].events);

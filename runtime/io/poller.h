@@ -20,7 +20,7 @@ void poller_unregister(int fd);
 uint32_t poller_epoch();
 
 // Takes pending events and makes the waiters runnable. Does not block when `deadline` is 0; else blocks the calling kernel
-// thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Every signal is blocked meanwhile.
+// thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Signals that no coroutine accepts are blocked.
 // Returns the number of events taken.
 int poller_collect(Nanoseconds deadline);
 

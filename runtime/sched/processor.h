@@ -48,6 +48,7 @@ struct Worker {
   Coroutine* previous = nullptr;
   AfterSwitch after_switch = AfterSwitch::nothing;
   sys::KernelSignalSet kernel_mask = 0;  // the kernel thread's signal mask, as we set it
+  bool signals_deferred = false;         // a signal was put off on this kernel thread and is blocked until somebody takes it
   std::atomic<Coroutine*> current{nullptr};
   std::atomic<uint32_t> sleep_state{kAwake};
   std::atomic<const char*> blocking_call{nullptr};  // in a blocking region

@@ -104,6 +104,7 @@ void finish_switch() {
   Worker* worker = t_local.worker;
   Coroutine* previous = worker->previous;
   worker->previous = nullptr;
+  if (__builtin_expect(worker->signals_deferred, 0)) t_local.signals_deferred = true;
   if (previous == nullptr) return;
   switch (worker->after_switch) {
     case AfterSwitch::park: {

@@ -10,6 +10,7 @@
 #include "runtime/io/poller.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
 #include "runtime/wait/parker.h"
 
@@ -186,15 +187,22 @@ void hand_timers_to_poller(Processor* processor) {
   }
 }
 
+// What some coroutine accepts, a sleeping worker takes for it (runtime/thread/signals.h).
+void accept_signals_while_idle(Worker* worker) {
+  t_local.idle_sleep = true;
+  __asm__ volatile("" ::: "memory");
+  sys::KernelSignalSet mask = g_idle_mask.load(std::memory_order_relaxed);
+  if (worker->kernel_mask == mask) return;
+  worker->kernel_mask = mask;
+  sys::set_signal_mask(SIG_SETMASK, &mask, nullptr);
+}
+
 void sleep_on_futex(Worker* worker) {
-  sys::KernelSignalSet all = sys::kAllSignals;
-  if (worker->kernel_mask != all) {
-    worker->kernel_mask = all;
-    sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
-  }
+  accept_signals_while_idle(worker);
   while (worker->sleep_state.load(std::memory_order_acquire) == kSleepsOnFutex) {
     sys::futex_wait(&worker->sleep_state, kSleepsOnFutex, nullptr);
   }
+  t_local.idle_sleep = false;
 }
 
 void sleep_in_poller(Worker* worker) {

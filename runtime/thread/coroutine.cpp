@@ -14,6 +14,7 @@
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/robust.h"
+#include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
 #include "runtime/wait/parking_lot.h"
 
@@ -98,7 +99,8 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->joining = nullptr;
   coroutine->join_state.store(request.detached ? kDetached : 0, std::memory_order_relaxed);
   coroutine->signal_mask = request.signal_mask & sys::kAllSignals;
-  coroutine->pending_signals.store(0, std::memory_order_relaxed);
+  discard_pending_signals(coroutine);
+  accept_when_idle(coroutine->signal_mask);
   coroutine->interrupts.store(0, std::memory_order_relaxed);
   coroutine->park_state.store(0, std::memory_order_relaxed);
   coroutine->schedule_policy = request.schedule_policy;

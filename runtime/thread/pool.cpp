@@ -99,6 +99,24 @@ void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context) {
   }
 }
 
+Coroutine* coroutine_by_tid(pid_t tid) {
+  if (tid <= static_cast<pid_t>(kFirstTid)) return nullptr;
+  if (t_local.coroutine != nullptr && t_local.coroutine->tid == tid) return t_local.coroutine;
+  struct Search {
+    pid_t tid;
+    Coroutine* found;
+  } search{tid, nullptr};
+  for_each_coroutine(
+      [](Coroutine* coroutine, void* context) {
+        auto* wanted = static_cast<Search*>(context);
+        if (coroutine->tid == wanted->tid && coroutine->state.load(std::memory_order_relaxed) != CoroutineState::finished) {
+          wanted->found = coroutine;
+        }
+      },
+      &search);
+  return search.found;
+}
+
 CoroutineCounts coroutine_counts() {
   SpinGuard guard(g_lock);
   return {g_next_id - 1, g_alive, g_peak};

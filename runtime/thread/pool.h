@@ -12,6 +12,9 @@ void release_coroutine(Coroutine* coroutine);
 // meanwhile.
 void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context);
 
+// The live coroutine that gettid() answers `tid` in; null: none. Looks at all of them.
+Coroutine* coroutine_by_tid(pid_t tid);
+
 struct CoroutineCounts {
   uint64_t created, alive, peak;
 };

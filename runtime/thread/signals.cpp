@@ -1,34 +1,29 @@
 #include "runtime/thread/signals.h"
 
 #include <errno.h>
-#include <string.h>
-#include <ucontext.h>
 
 #include "preload/swap/swap.h"
-#include "runtime/base/log.h"
-#include "runtime/diag/backtrace.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
-#include "runtime/wait/parker.h"
+#include "runtime/thread/signal_state.h"
 
 namespace coshim {
 
+SpinLock g_signal_lock;
+KernelAction g_actions[kSignals + 1];
+std::atomic<sys::KernelSignalSet> g_idle_mask{sys::kAllSignals};
+
 namespace {
 
-constexpr int kSignals = 64;
 constexpr unsigned long kSaRestorer = 0x04000000;
 constexpr size_t kRedZone = 128;  // System V AMD64 ABI 3.2.2
 
-SpinLock g_lock;  // guards g_actions; taken only inside critical sections
-KernelAction g_actions[kSignals + 1];
 std::atomic<bool> g_started{false};
+pid_t g_process;  // the child of a vfork shares our memory, but not our actions
 void* g_restorer;
+std::atomic<void (*)(int, siginfo_t*, void*)> g_glibc_cancel_handler{nullptr};
 
-bool is_handler(const KernelAction& action) {
-  return action.handler != reinterpret_cast<void*>(SIG_DFL) && action.handler != reinterpret_cast<void*>(SIG_IGN);
-}
-bool is_fault_signal(int signal) { return signal == SIGSEGV || signal == SIGBUS; }
 bool is_synchronous(int signal, const siginfo_t* info) {
   bool kind = is_fault_signal(signal) || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP || signal == SIGSYS;
   return kind && info->si_code > 0;
@@ -38,12 +33,6 @@ long kernel_action(int signal, const KernelAction* action, KernelAction* old) {
   return sys::call(SYS_rt_sigaction, signal, action, old, sizeof(sys::KernelSignalSet));
 }
 
-KernelAction action_of(int signal) {
-  CriticalSection critical;
-  SpinGuard guard(g_lock);
-  return g_actions[signal];
-}
-
 void set_default(int signal) {
   KernelAction action{};
   action.flags = kSaRestorer;
@@ -51,18 +40,30 @@ void set_default(int signal) {
   kernel_action(signal, &action, nullptr);
 }
 
+sys::KernelSignalSet* mask_of(ucontext_t* context) {
+  return reinterpret_cast<sys::KernelSignalSet*>(&context->uc_sigmask);
+}
+
 // The interrupted code is inside the runtime: block the signal for this kernel thread and queue it again; it comes when the
-// mask is restored (leave_critical, or the next switch).
+// mask is restored (leave_critical). A worker may not come to that soon, so a signal for the process goes back to the process.
 void put_off(int signal, siginfo_t* info, ucontext_t* context) {
-  auto* mask = reinterpret_cast<sys::KernelSignalSet*>(&context->uc_sigmask);
-  if (t_local.worker != nullptr) {
-    t_local.worker->kernel_mask = *mask | sys::signal_bit(signal);
-  } else if (!t_local.signals_deferred) {
+  sys::KernelSignalSet* mask = mask_of(context);
+  Worker* worker = t_local.worker;
+  bool for_this_thread = worker == nullptr || info->si_code == SI_TKILL;
+  if (worker != nullptr && t_local.handler_depth == 0) {
+    worker->kernel_mask = *mask | sys::signal_bit(signal);
+    worker->signals_deferred = true;
+  } else if (!t_local.mask_deferred) {
     t_local.deferred_mask = *mask;
+    t_local.mask_deferred = true;
   }
   t_local.signals_deferred = true;
   *mask |= sys::signal_bit(signal);
-  sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::gettid(), signal, info);
+  if (for_this_thread) {
+    signal_this_kernel_thread(signal, info);
+  } else {
+    sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, info);
+  }
 }
 
 struct HandlerCall {
@@ -73,14 +74,21 @@ struct HandlerCall {
 
 void call_handler(void* call_pointer, void* context, void*) {
   auto* call = static_cast<HandlerCall*>(call_pointer);
-  ThreadLocal& local = t_local;
-  ++local.handler_depth;
+  const bool restart = (call->action.flags & SA_RESTART) != 0;
+  ++t_local.handler_depth;
   if ((call->action.flags & SA_SIGINFO) != 0) {
     reinterpret_cast<void (*)(int, siginfo_t*, void*)>(call->action.handler)(call->signal, call->info, context);
   } else {
     reinterpret_cast<void (*)(int)>(call->action.handler)(call->signal);
   }
-  if (t_local.handler_depth > 0) --t_local.handler_depth;
+  ThreadLocal& local = t_local;
+  if (local.handler_depth > 0) --local.handler_depth;
+  ++local.handlers_run;
+  if (!restart) local.no_restart = true;
+  // What was sent to this coroutine meanwhile.
+  if (local.coroutine != nullptr && local.coroutine->pending_signals.load(std::memory_order_relaxed) != 0) {
+    local.signals_deferred = true;
+  }
 }
 
 bool within(const stack_t& stack, uintptr_t address) {
@@ -101,14 +109,24 @@ void* stack_for_handler(const KernelAction& action, uintptr_t interrupted) {
   return reinterpret_cast<void*>(interrupted - kRedZone);
 }
 
+// A handler may change the mask that holds after it (sigaction(2), uc_sigmask).
+void follow_changed_mask(sys::KernelSignalSet before, ucontext_t* context) {
+  sys::KernelSignalSet mask = *mask_of(context);
+  Coroutine* self = t_local.coroutine;
+  if (mask == before || self == nullptr || t_local.handler_depth > 0) return;
+  self->signal_mask = mask & sys::kAllSignals;
+  t_local.worker->kernel_mask = mask;
+}
+
 void run_handler(const KernelAction& action, int signal, siginfo_t* info, ucontext_t* context) {
   HandlerCall call{action, signal, info};
   if ((action.flags & SA_RESETHAND) != 0) {
     CriticalSection critical;
-    SpinGuard guard(g_lock);
+    SpinGuard guard(g_signal_lock);
     g_actions[signal] = KernelAction{};
     if (!is_fault_signal(signal)) set_default(signal);
   }
+  sys::KernelSignalSet mask = *mask_of(context);
   bool on_alternate = (action.flags & SA_ONSTACK) != 0 || is_fault_signal(signal);
   void* stack = on_alternate ? stack_for_handler(action, static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]))
                              : nullptr;
@@ -117,18 +135,13 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
   } else {
     call_handler(&call, context, nullptr);
   }
+  follow_changed_mask(mask, context);
 }
 
 // A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of its own, an
 // overflow can't run a handler and kills.
 void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
-  if (t_fault_recovery != nullptr) {
-    jmp_buf* recovery = t_fault_recovery;
-    sys::KernelSignalSet faults = sys::signal_bit(SIGSEGV) | sys::signal_bit(SIGBUS);
-    sys::set_signal_mask(SIG_UNBLOCK, &faults, nullptr);
-    longjmp(*recovery, 1);
-  }
-  StackSlot* slot = info->si_code > 0 ? find_slot(info->si_addr) : nullptr;
+  StackSlot* slot = find_slot(info->si_addr);
   bool overflow = slot != nullptr && slot->owner != nullptr && in_guard(slot, info->si_addr);
   if (overflow) report_stack_overflow(slot, info->si_addr, context);
   KernelAction action = g_actions[signal];  // a fault inside a critical section must not take the lock
@@ -140,29 +153,48 @@ void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
   }
   if (can_run) {
     run_handler(action, signal, info, context);
-    return;
+  } else {
+    set_default(signal);  // it happens again on return
   }
-  if (info->si_code <= 0 && action.handler == reinterpret_cast<void*>(SIG_IGN)) return;
-  set_default(signal);
-  // A fault happens again on return; a sent signal must be sent again.
-  if (info->si_code <= 0) sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::gettid(), signal, info);
 }
 
-// A signal sent to one coroutine by pthread_kill travels as a pending bit; the kernel's signal only gets its kernel thread's
-// attention, and may find another coroutine there.
-bool is_meant_for_us(int signal, const siginfo_t* info) {
-  Coroutine* self = t_local.coroutine;
-  if (t_local.worker == nullptr || info->si_code != SI_TKILL || info->si_pid != sys::getpid()) return true;
-  if (self == nullptr) return false;
-  uint64_t bit = sys::signal_bit(signal);
-  return (self->pending_signals.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+// SIGSEGV or SIGBUS, sent, without a handler of the program's: what would have happened without ours.
+void act_without_handler(const KernelAction& action, int signal, siginfo_t* info) {
+  if (!is_fault_signal(signal) || action.handler == reinterpret_cast<void*>(SIG_IGN)) return;
+  set_default(signal);
+  signal_this_kernel_thread(signal, info);
+}
+
+// On a worker that sleeps and so holds no lock: a signal for the process, which a coroutine must handle.
+void handle_while_idle(int signal, siginfo_t* info, ucontext_t* context) {
+  if (is_attention(info) || info->si_code == SI_TKILL) return;  // for a coroutine that has moved on, and will look itself
+  Worker* worker = t_local.worker;
+  KernelAction action = action_of(signal);
+  if (!is_handler(action)) {
+    act_without_handler(action, signal, info);
+    return;
+  }
+  if (pass_on_to_a_coroutine(signal, info)) {
+    if (worker->processor != nullptr) wake_worker(worker);
+    return;
+  }
+  sys::KernelSignalSet bit = sys::signal_bit(signal);
+  g_idle_mask.fetch_or(bit);
+  *mask_of(context) |= bit;
+  worker->kernel_mask |= bit;
+  sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, info);
 }
 
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   auto* context = static_cast<ucontext_t*>(context_pointer);
   int saved = errno;
-  if (is_fault_signal(signal)) {
+  if (is_fault_signal(signal) && info->si_code > 0) {
     handle_fault(signal, info, context);
+    return;
+  }
+  Coroutine* self = t_local.coroutine;
+  if (self == nullptr && t_local.worker != nullptr && t_local.idle_sleep) {
+    handle_while_idle(signal, info, context);
     errno = saved;
     return;
   }
@@ -170,10 +202,32 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     put_off(signal, info, context);
     return;
   }
-  if (!is_meant_for_us(signal, info)) return;
+  siginfo_t own;
+  if (is_attention(info)) {
+    if (self == nullptr || take_pending_signal(sys::signal_bit(signal), &own) == 0) return;
+    info = &own;
+  }
   KernelAction action = action_of(signal);
   errno = saved;
-  if (is_handler(action)) run_handler(action, signal, info, context);
+  if (is_handler(action)) {
+    run_handler(action, signal, info, context);
+  } else {
+    act_without_handler(action, signal, info);
+  }
+  if (t_local.signals_deferred && t_local.critical == 0 && t_local.handler_depth == 0) deliver_deferred_signals();
+}
+
+// glibc's own handler cancels the thread that it finds itself on. On a worker that may be another one by now.
+void cancel_trampoline(int signal, siginfo_t* info, void* context) {
+  if (t_local.worker != nullptr) {
+    Coroutine* self = t_local.coroutine;
+    if (self == nullptr || (self->interrupts.load(std::memory_order_acquire) & kInterruptCancel) == 0) return;
+    if (t_local.critical > 0) {
+      put_off(signal, info, static_cast<ucontext_t*>(context));
+      return;
+    }
+  }
+  g_glibc_cancel_handler.load(std::memory_order_acquire)(signal, info, context);
 }
 
 void install(int signal, const KernelAction& program) {
@@ -199,10 +253,26 @@ __asm__(
     "nop\ncoshim_signal_return:\n\t.byte 0x48,0xc7,0xc0,0x0f,0,0,0\n\tsyscall\n.size coshim_signal_return, . - coshim_signal_return\n");
 extern "C" void coshim_signal_return() __attribute__((visibility("hidden")));
 
+// In the child of a vfork: the kernel's own actions are the child's, the table is the parent's.
+long action_in_vfork_child(int signal, const KernelAction* action, KernelAction* old) {
+  KernelAction before{};
+  long result = kernel_action(signal, action, &before);
+  if (result != 0 || old == nullptr) return result;
+  *old = before.handler == reinterpret_cast<void*>(&trampoline) ? g_actions[signal] : before;
+  return 0;
+}
+
 }  // namespace
+
+KernelAction action_of(int signal) {
+  CriticalSection critical;
+  SpinGuard guard(g_signal_lock);
+  return g_actions[signal];
+}
 
 void signals_start() {
   g_restorer = reinterpret_cast<void*>(&coshim_signal_return);
+  g_process = sys::getpid();
   for (int signal = 1; signal <= kSignals; ++signal) {
     if (signal == SIGKILL || signal == SIGSTOP || signal == 32 || signal == 33) continue;
     KernelAction current{};
@@ -212,6 +282,7 @@ void signals_start() {
     if (current.restorer != nullptr) g_restorer = current.restorer;
     if (is_handler(current) || is_fault_signal(signal)) install(signal, current);
   }
+  sys::call(SYS_membarrier, 1 << 4 /* MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED */, 0, 0);
   g_started.store(true, std::memory_order_release);
 }
 
@@ -225,15 +296,33 @@ void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*)) {
 
 bool signals_started() { return g_started.load(std::memory_order_acquire); }
 
+void lock_signals_for_fork() { g_signal_lock.lock(); }
+void unlock_signals_after_fork() { g_signal_lock.unlock(); }
+
+void signals_after_fork_in_child(const Coroutine* self) {
+  g_signal_lock.reset();
+  g_process = sys::getpid();
+  g_idle_mask.store(sys::kAllSignals);
+  if (self == nullptr) return;
+  stack_t stack = self->alternate_stack;
+  if (stack.ss_sp == nullptr) stack.ss_flags = SS_DISABLE;
+  sys::call(SYS_sigaltstack, &stack, nullptr);
+}
+
 long program_action(int signal, const KernelAction* action, KernelAction* old) {
   if (signal < 1 || signal > kSignals || signal == 32 || signal == 33) return -EINVAL;
   if (signal == SIGKILL || signal == SIGSTOP) return kernel_action(signal, action, old);
+  if (t_local.vfork_child || sys::getpid() != g_process) return action_in_vfork_child(signal, action, old);
   KernelAction wanted{};
-  if (action != nullptr) wanted = *action;  // may fault: before the lock
+  if (action != nullptr) {
+    wanted = *action;  // may fault: before the lock
+    wanted.flags |= kSaRestorer;  // as glibc does, and shows
+    wanted.restorer = g_restorer;
+  }
   KernelAction before;
   {
     CriticalSection critical;
-    SpinGuard guard(g_lock);
+    SpinGuard guard(g_signal_lock);
     before = g_actions[signal];
     if (action != nullptr) {
       g_actions[signal] = wanted;
@@ -244,108 +333,13 @@ long program_action(int signal, const KernelAction* action, KernelAction* old) {
   return 0;
 }
 
-long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet* old) {
-  Coroutine* self = t_local.coroutine;
-  sys::KernelSignalSet before = 0, wanted = set != nullptr ? *set & sys::kAllSignals : 0;
-  if (t_local.handler_depth > 0) return sys::set_signal_mask(how, set, old);  // until the handler returns
-  {
-    CriticalSection critical;
-    before = self->signal_mask;
-    if (set != nullptr) {
-      if (how == SIG_BLOCK) {
-        wanted |= before;
-      } else if (how == SIG_UNBLOCK) {
-        wanted = before & ~wanted;
-      } else if (how != SIG_SETMASK) {
-        return -EINVAL;
-      }
-      wanted &= ~(sys::signal_bit(SIGKILL) | sys::signal_bit(SIGSTOP));
-      self->signal_mask = wanted;
-      t_local.worker->kernel_mask = wanted;
-      sys::set_signal_mask(SIG_SETMASK, &wanted, nullptr);
-    }
-  }
-  if (old != nullptr) *old = before;
-  if ((self->pending_signals.load(std::memory_order_relaxed) & ~self->signal_mask) != 0) {
-    bool restart;
-    take_pending_signals(&restart);
-  }
-  return 0;
-}
-
-void deliver_deferred_signals() {
-  t_local.signals_deferred = false;
-  Coroutine* self = t_local.coroutine;
-  if (self == nullptr) {
-    if (t_local.worker == nullptr) sys::set_signal_mask(SIG_SETMASK, &t_local.deferred_mask, nullptr);
-    return;
-  }
-  t_local.worker->kernel_mask = self->signal_mask;
-  sys::set_signal_mask(SIG_SETMASK, &self->signal_mask, nullptr);
-  if ((self->pending_signals.load(std::memory_order_relaxed) & ~self->signal_mask) != 0) {
-    bool restart;
-    take_pending_signals(&restart);
-  }
-}
-
-int signal_coroutine(Coroutine* target, int signal) {
-  if (signal < 0 || signal > kSignals || signal == 32 || signal == 33) return EINVAL;
-  if (signal == 0) return 0;
-  CriticalSection critical;
-  bool blocked = (target->signal_mask & sys::signal_bit(signal)) != 0;
-  if (!blocked && !is_fault_signal(signal)) {
-    KernelAction action;
-    {
-      SpinGuard guard(g_lock);
-      action = g_actions[signal];
-    }
-    if (action.handler == reinterpret_cast<void*>(SIG_IGN)) return 0;
-    if (!is_handler(action)) return static_cast<int>(-sys::call(SYS_kill, sys::getpid(), signal));  // the whole process's
-  }
-  target->pending_signals.fetch_or(sys::signal_bit(signal), std::memory_order_acq_rel);
-  if (!blocked) {
-    target->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);
-    unpark(target);
-  }
-  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
-    if (worker->current.load(std::memory_order_acquire) == target && worker->tid != 0) {
-      sys::call(SYS_tgkill, sys::getpid(), worker->tid, signal);
-      break;
-    }
-  }
-  return 0;
-}
-
-bool take_pending_signals(bool* restart) {
-  Coroutine* self = t_local.coroutine;
-  *restart = true;
-  bool ran = false;
-  self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_acq_rel);
-  for (;;) {
-    uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & ~self->signal_mask;
-    if (ready == 0) return ran;
-    int signal = __builtin_ctzll(ready) + 1;
-    KernelAction action = action_of(signal);
-    if (!is_handler(action)) {
-      self->pending_signals.fetch_and(~sys::signal_bit(signal), std::memory_order_acq_rel);
-      if (action.handler == reinterpret_cast<void*>(SIG_DFL)) sys::call(SYS_kill, sys::getpid(), signal);
-      continue;
-    }
-    if ((action.flags & SA_RESTART) == 0) *restart = false;
-    ran = true;
-    // Delivered before the call returns: the worker's mask is this coroutine's.
-    sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
-    self->pending_signals.fetch_and(~sys::signal_bit(signal), std::memory_order_acq_rel);
-  }
-}
-
-int take_pending_signal_of(sys::KernelSignalSet set) {
-  Coroutine* self = t_local.coroutine;
-  uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & set;
-  if (ready == 0) return 0;
-  int signal = __builtin_ctzll(ready) + 1;
-  self->pending_signals.fetch_and(~sys::signal_bit(signal), std::memory_order_acq_rel);
-  return signal;
+void guard_cancel_signal() {
+  KernelAction current{};
+  if (kernel_action(kCancelSignal, nullptr, &current) != 0 || !is_handler(current)) return;
+  if (current.handler == reinterpret_cast<void*>(&cancel_trampoline)) return;
+  g_glibc_cancel_handler.store(reinterpret_cast<void (*)(int, siginfo_t*, void*)>(current.handler));
+  current.handler = reinterpret_cast<void*>(&cancel_trampoline);
+  kernel_action(kCancelSignal, &current, nullptr);
 }
 
 long coroutine_alternate_stack(const stack_t* stack, stack_t* old) {
@@ -360,6 +354,7 @@ long coroutine_alternate_stack(const stack_t* stack, stack_t* old) {
     if (flags != 0 && flags != SS_ONSTACK && flags != SS_DISABLE) return -EINVAL;
     if (flags != SS_DISABLE && stack->ss_size < 2048) return -ENOMEM;  // the kernel's MINSIGSTKSZ
     self->alternate_stack = *stack;
+    self->alternate_stack.ss_flags = 0;
     if (flags == SS_DISABLE) self->alternate_stack = stack_t{};
   }
   if (old != nullptr) {
@@ -367,21 +362,6 @@ long coroutine_alternate_stack(const stack_t* stack, stack_t* old) {
     if (on_it) old->ss_flags |= SS_ONSTACK;
   }
   return 0;
-}
-
-void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {
-  if (t_local.handler_depth == 0) return;
-  t_local.handler_depth = 0;
-  Coroutine* self = t_local.coroutine;
-  if (self == nullptr) return;
-  sys::KernelSignalSet mask = 0;
-  if (mask_after != nullptr) {
-    mask = *mask_after & sys::kAllSignals;
-  } else {
-    sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
-  }
-  self->signal_mask = mask;
-  t_local.worker->kernel_mask = mask;
 }
 
 }  // namespace coshim

@@ -3,7 +3,11 @@
 //   - they are put off while the runtime holds a lock (runtime/thread/critical.h),
 //   - a signal sent to one coroutine is handled on that coroutine,
 //   - a stack overflow is reported before the program's own SIGSEGV handler or the default acts.
-// The kernel mask of a worker follows the mask of the coroutine that it runs.
+// The kernel mask of a worker follows the mask of the coroutine that it runs; a worker asleep without work accepts what some
+// coroutine accepts, and passes it on to one.
+//
+//   signals.cpp          actions, the trampoline, faults
+//   signal_delivery.cpp  masks, what is pending for a coroutine, waiting for signals
 #pragma once
 
 #include <signal.h>
@@ -15,6 +19,10 @@ namespace coshim {
 // With the first coroutine: takes over the handlers that are installed already, and SIGSEGV and SIGBUS.
 void signals_start();
 bool signals_started();
+void lock_signals_for_fork();
+void unlock_signals_after_fork();
+// The child is `self` alone (null: it was a kernel thread), now a kernel thread.
+void signals_after_fork_in_child(const Coroutine* self);
 
 // The kernel's struct sigaction (rt_sigaction(2)).
 struct KernelAction {
@@ -27,28 +35,53 @@ struct KernelAction {
 // sigaction(2) as the program sees it: what it set is what it gets back. 0 or -errno. After signals_start() only.
 long program_action(int signal, const KernelAction* action, KernelAction* old);
 
-// A handler of the shim's own, invisible to program_action.
+// A handler of our own for `signal`, not to be seen by program_action: it counts as the default until the program sets something.
 void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*));
+
+// After a pthread_cancel(): glibc's handler for its SIGCANCEL acts on whatever thread it finds, so it is called through ours.
+void guard_cancel_signal();
+// pthread_cancel of a coroutine whose cancellation is asynchronous: the signal that glibc could not send, if it runs.
+void send_cancel_signal(Coroutine* target);
 
 // Changes the calling coroutine's mask (rt_sigprocmask's `how`). 0 or -EINVAL.
 long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet* old);
 
-// pthread_kill(3) to a coroutine: 0 or an error number. The handler runs on the target: at once if it runs, else it is woken
-// and its wait is interrupted. Async-signal-safe.
-int signal_coroutine(Coroutine* target, int signal);
+// pthread_kill(3) and, with `info`, pthread_sigqueue(3) to a coroutine: 0 or an error number. The handler runs on the target:
+// at once if it runs, else it is woken and, if it waits interruptibly, its wait ends. Async-signal-safe.
+int signal_coroutine(Coroutine* target, int signal, const siginfo_t* info = nullptr);
+// raise(3), of a signal that the calling coroutine may have blocked.
+int signal_itself(int signal);
 
-// What the calling coroutine does when a wait of its ended because of kInterruptSignal: runs the handlers of its pending,
-// unblocked signals. True: at least one handler ran. *restart: all of them were installed with SA_RESTART.
-bool take_pending_signals(bool* restart);
+// Runs the handlers of the calling coroutine's pending, unblocked signals. After a wait ended because of kInterruptSignal,
+// t_local.no_restart then says what SA_RESTART says.
+void run_pending_handlers();
+// A new life of the record: nothing is pending.
+void discard_pending_signals(Coroutine* coroutine);
 
-// Signals of `set` pending for the calling coroutine alone: takes one and returns its number, else 0 (sigwait).
-int take_pending_signal_of(sys::KernelSignalSet set);
+// Signals of `set` pending for the calling coroutine alone: takes one and returns its number, else 0.
+int take_pending_signal(sys::KernelSignalSet set, siginfo_t* info);
+
+// Around a wait for signals in the kernel, in a blocking region: signals that are sent to the calling coroutine meanwhile
+// reach its kernel thread even if they are blocked. They come as an attention (is_attention): then take_pending_signal().
+void begin_signal_wait();
+void end_signal_wait();
+bool is_attention(const siginfo_t* info);
+// sigsuspend(2)'s preparation: blocks everything in the kernel, and what is pending becomes pending there. Then the real
+// sigsuspend(), until t_local.handlers_run shows that a handler ran; then end.
+void begin_signal_suspend(sys::KernelSignalSet mask);
+void end_signal_suspend();
 
 // sigaltstack(2) of a coroutine: kept per coroutine; the kernel's belongs to the worker. 0 or -errno.
 long coroutine_alternate_stack(const stack_t* stack, stack_t* old);
 
 // A non-local jump out of a handler (siglongjmp): the handler is over. `mask_after` is the mask that will hold then, if known.
 void left_handler_by_jump(const sys::KernelSignalSet* mask_after);
+
+// What a worker blocks while it sleeps: the signals that no coroutine accepts.
+extern std::atomic<sys::KernelSignalSet> g_idle_mask;
+inline void accept_when_idle(sys::KernelSignalSet coroutine_mask) {
+  if ((g_idle_mask.load(std::memory_order_relaxed) & ~coroutine_mask) != 0) g_idle_mask.fetch_and(coroutine_mask);
+}
 
 // Prints the overflow report for a fault inside `slot`'s guard (runtime/diag/overflow.cpp). Async-signal-safe.
 void report_stack_overflow(const StackSlot* slot, const void* address, const void* context);

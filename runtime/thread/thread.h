@@ -116,6 +116,7 @@ struct Coroutine : Thread {
   std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
   QueuedSignal* queued_signals = nullptr;    // their values and repetitions; guarded by signals.cpp's lock
   bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by the same lock
+  bool attention_left = false;               // an attention was sent to it there; guarded by the same lock
   WaitNode* poll_nodes = nullptr;  // for poll-like waits; grows, stays with the record
   uint32_t poll_capacity = 0;
   stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none

@@ -10,6 +10,7 @@
 // Wake-ups may be spurious: a waiter loops on its own condition.
 #pragma once
 
+#include "runtime/thread/critical.h"
 #include "runtime/thread/thread.h"
 
 namespace coshim {
@@ -33,10 +34,15 @@ class WaitReason {
     self->wait_object = object;
     self->interruptible = interruptible;
     t_local.no_restart = false;
+    // What interrupted an earlier wait, and was not asked for, does not interrupt this one.
+    if (__builtin_expect(self->interrupts.load(std::memory_order_relaxed) & kInterruptSignal, 0) && !t_local.signals_deferred) {
+      self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_relaxed);
+    }
   }
   ~WaitReason() {
     self_->interruptible = false;
     self_->wait_kind = WaitKind::none;
+    if (__builtin_expect(t_local.signals_deferred && t_local.critical == 0, 0)) deliver_deferred_signals();
   }
   WaitReason(const WaitReason&) = delete;
   WaitReason& operator=(const WaitReason&) = delete;

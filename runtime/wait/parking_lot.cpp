@@ -252,6 +252,23 @@ bool lot_hand_over(const void* address, uintptr_t mask, uintptr_t mark,
   return true;
 }
 
+void lot_abandon(Thread* thread) {
+  CriticalSection critical;
+  WaitNode* node = &thread->wait_node;
+  while (node->queued) {
+    uintptr_t key = key_in(node);
+    LotPlace place = lot_place(key);
+    SpinGuard guard(place.bucket->lock);
+    if (key_in(node) != key) continue;  // moved meanwhile
+    for (WaitNode* other = place.bucket->queue.front(); other != nullptr; other = other->link.next) {
+      if (other != node) continue;
+      take_off(place, node);
+      return;
+    }
+    return;  // in a queue of another kind
+  }
+}
+
 LotWaiter::LotWaiter(const void* address, WaitKind kind, uintptr_t detail)
     : self_(current_thread()), node_(&self_->wait_node), address_(address), detail_(detail), kind_(kind) {
   COSHIM_CHECK_DEBUG(!node_->queued);

@@ -48,6 +48,9 @@ uintptr_t lot_look(const void* address, const uint32_t* word, uint32_t* value);
 bool lot_hand_over(const void* address, uintptr_t mask, uintptr_t mark,
                    void (*give)(void* context, Thread* to), void* context);
 
+// A handler that interrupted `thread`'s wait was left by a jump: takes its node out of the queue.
+void lot_abandon(Thread* thread);
+
 struct LotBucket;
 
 // One thread's membership while it waits on `address`. Wake-ups go to the longest waiting first.

@@ -1,0 +1,120 @@
+// Waiting for signals: in the kernel, in a blocking region, since a signal for the whole process may come there as natively.
+// A signal sent to the coroutine alone reaches its kernel thread as an attention meanwhile (runtime/thread/signals.h).
+#include <string.h>
+#include <unistd.h>
+
+#include "preload/cancel.h"
+#include "preload/hook.h"
+#include "runtime/base/clock.h"
+#include "runtime/sched/blocking.h"
+#include "runtime/thread/signals.h"
+
+namespace coshim {
+
+namespace {
+
+sys::KernelSignalSet to_kernel(const sigset_t& set) {
+  sys::KernelSignalSet mask;
+  memcpy(&mask, &set, sizeof(mask));
+  return mask & sys::kAllSignals;
+}
+
+// sigtimedwait(2) of a coroutine: a signal's number, or -1 and errno.
+int wait_for(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
+  const sys::KernelSignalSet wanted = to_kernel(*set);
+  const bool limited = timeout != nullptr && valid_timespec(*timeout);
+  const Nanoseconds deadline = limited ? deadline_after(to_nanoseconds(*timeout)) : kForever;
+  begin_signal_wait();
+  int result = take_pending_signal(wanted, info);
+  while (result == 0) {
+    timespec left{};
+    if (limited) {
+      Nanoseconds remaining = deadline - monotonic_now();
+      left = to_timespec(remaining > 0 ? remaining : 0);
+    }
+    {
+      BlockingRegion region("sigtimedwait");
+      result = real::sigtimedwait(set, info, limited ? &left : timeout);
+    }
+    if (result > 0 && is_attention(info)) result = take_pending_signal(sys::signal_bit(result), info);
+  }
+  int error = errno;
+  end_signal_wait();
+  errno = error;
+  return result;
+}
+
+int suspend(sys::KernelSignalSet mask) {
+  cancellation_point();
+  sigset_t set;
+  memset(&set, 0, sizeof(set));
+  memcpy(&set, &mask, sizeof(mask));
+  const uint32_t handlers_before = t_local.handlers_run;
+  begin_signal_suspend(mask);
+  do {
+    BlockingRegion region("sigsuspend");
+    real::sigsuspend(&set);
+  } while (t_local.handlers_run == handlers_before);  // an attention for another coroutine is no signal
+  end_signal_suspend();
+  errno = EINTR;
+  return -1;
+}
+
+sys::KernelSignalSet own_mask() { return t_local.coroutine->signal_mask; }
+
+}  // namespace
+
+HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* timeout)) {
+  if (!in_coroutine()) return real::sigtimedwait(set, info, timeout);
+  cancellation_point();
+  siginfo_t taken;
+  memset(&taken, 0, sizeof(taken));
+  int result = wait_for(set, &taken, timeout);
+  if (result > 0 && info != nullptr) *info = taken;
+  return result;
+}
+
+HOOK(int, sigwaitinfo, (const sigset_t* set, siginfo_t* info)) {
+  if (!in_coroutine()) return real::sigwaitinfo(set, info);
+  return hook_sigtimedwait(set, info, nullptr);
+}
+
+// sigwait(3) is not ended by handlers of other signals.
+HOOK(int, sigwait, (const sigset_t* set, int* number)) {
+  if (!in_coroutine()) return real::sigwait(set, number);
+  int saved = errno, result;
+  do {
+    result = hook_sigtimedwait(set, nullptr, nullptr);
+  } while (result < 0 && errno == EINTR);
+  int error = result < 0 ? errno : 0;
+  errno = saved;
+  if (error == 0) *number = result;
+  return error;
+}
+
+HOOK(int, sigsuspend, (const sigset_t* set)) {
+  if (!in_coroutine()) return real::sigsuspend(set);
+  return suspend(to_kernel(*set));
+}
+
+HOOK(int, __xpg_sigpause, (int number)) {
+  if (!in_coroutine()) return real::__xpg_sigpause(number);
+  if (number < 1 || number > 64) return return_errno<int>(-EINVAL);
+  return suspend(own_mask() & ~sys::signal_bit(number));
+}
+
+HOOK(int, sigpause, (int mask)) {
+  if (!in_coroutine()) return real::sigpause(mask);
+  return suspend(static_cast<uint32_t>(mask));
+}
+
+HOOK(int, __sigpause, (int number_or_mask, int is_number)) {
+  return is_number != 0 ? hook___xpg_sigpause(number_or_mask) : hook_sigpause(number_or_mask);
+}
+
+HOOK(int, pause, ()) {
+  if (!in_coroutine()) return real::pause();
+  return suspend(own_mask());
+}
+
+}  // namespace coshim

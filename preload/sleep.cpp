@@ -1,0 +1,88 @@
+// Sleeps: park until the deadline.
+#include <unistd.h>
+
+#include "preload/cancel.h"
+#include "preload/hook.h"
+#include "runtime/sched/blocking.h"
+#include "runtime/wait/parker.h"
+
+namespace coshim {
+
+namespace {
+
+// 0, or -EINTR after a signal handler ran: sleeps are never restarted (signal(7)).
+long sleep_until(Nanoseconds deadline) {
+  Thread* self = current_thread();
+  for (;;) {
+    {
+      WaitReason reason(self, WaitKind::sleep, nullptr);
+      while (self->interrupts.load(std::memory_order_acquire) == 0) {
+        if (monotonic_now() >= deadline) return 0;
+        park(self, deadline);
+      }
+    }
+    bool was_signal = (self->interrupts.load(std::memory_order_acquire) & kInterruptSignal) != 0;
+    cancellation_point();
+    restart_after_signal();
+    if (was_signal) return -EINTR;
+  }
+}
+
+// One that ends early says what is left (nanosleep(2)).
+int sleep_for(Nanoseconds interval, timespec* left) {
+  cancellation_point();
+  Nanoseconds deadline = deadline_after(interval);
+  long result = sleep_until(deadline);
+  if (result != 0 && left != nullptr) *left = to_timespec(deadline - monotonic_now());
+  return static_cast<int>(-result);
+}
+
+bool valid_interval(const timespec* time) { return time->tv_sec >= 0 && valid_timespec(*time); }
+
+}  // namespace
+
+HOOK(int, nanosleep, (const timespec* interval, timespec* left)) {
+  if (!in_coroutine() || !valid_interval(interval)) return real::nanosleep(interval, left);
+  return return_errno<int>(-sleep_for(to_nanoseconds(*interval), left));
+}
+
+HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, timespec* left)) {
+  bool ours = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+  if (!in_coroutine() || !valid_interval(time)) return real::clock_nanosleep(clock, flags, time, left);
+  if (!ours) {
+    BlockingRegion region("clock_nanosleep");
+    return real::clock_nanosleep(clock, flags, time, left);
+  }
+  if ((flags & TIMER_ABSTIME) == 0) return sleep_for(to_nanoseconds(*time), left);
+  cancellation_point();
+  for (;;) {
+    Nanoseconds deadline = to_monotonic(clock, *time);
+    long result = sleep_until(deadline);
+    // The program's clock may have been set back meanwhile.
+    if (result != 0 || clock == CLOCK_MONOTONIC || clock_now(clock) >= to_nanoseconds(*time)) return static_cast<int>(-result);
+  }
+}
+
+HOOK(unsigned, sleep, (unsigned seconds)) {
+  if (!in_coroutine()) return real::sleep(seconds);
+  timespec left{};
+  int saved = errno;
+  if (sleep_for(static_cast<Nanoseconds>(seconds) * 1000000000, &left) == 0) return 0;
+  errno = saved;
+  return static_cast<unsigned>(left.tv_sec + (left.tv_nsec >= 500000000 ? 1 : 0));
+}
+
+HOOK(int, usleep, (useconds_t microseconds)) {
+  if (!in_coroutine()) return real::usleep(microseconds);
+  return return_errno<int>(-sleep_for(static_cast<Nanoseconds>(microseconds) * 1000, nullptr));
+}
+
+HOOK(int, thrd_sleep, (const timespec* interval, timespec* left)) {
+  if (!in_coroutine() || !valid_interval(interval)) return real::thrd_sleep(interval, left);
+  int saved = errno;
+  int error = sleep_for(to_nanoseconds(*interval), left);
+  errno = saved;
+  return error == 0 ? 0 : -1;
+}
+
+}  // namespace coshim

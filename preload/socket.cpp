@@ -1,0 +1,280 @@
+// Sockets: the attempt is made with MSG_DONTWAIT, so the open file description keeps its flags (contract rule 3).
+#include <limits.h>
+#include <sys/un.h>
+
+#include "preload/transfer.h"
+#include "runtime/io/connect.h"
+#include "runtime/io/descriptor_table.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr int kNeverWaits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+
+AwaitOptions receive_options(int fd, size_t wanted, int flags) {
+  AwaitOptions options;
+  options.deadline = descriptor_timeout(fd, Direction::readable);
+  options.wanted = (flags & (MSG_PEEK | MSG_TRUNC)) != 0 ? 0 : wanted;
+  return options;
+}
+
+AwaitOptions send_options(int fd) {
+  AwaitOptions options;
+  options.direction = Direction::writable;
+  options.wait_kind = WaitKind::writable;
+  options.deadline = descriptor_timeout(fd, Direction::writable);
+  return options;
+}
+
+// MSG_WAITALL on a stream: until full, end of file, error, timeout or a signal (recv(2)).
+long receive_all(int fd, char* buffer, size_t length, int flags) {
+  AwaitOptions options = receive_options(fd, 0, flags);
+  size_t done = 0;
+  do {
+    long result = await_restarting(fd, options, [&](int current) {
+      return sys::call(SYS_recvfrom, current, buffer + done, length - done, flags | MSG_DONTWAIT, nullptr, nullptr);
+    });
+    if (result < 0) return done > 0 ? static_cast<long>(done) : result;
+    done += static_cast<size_t>(result);
+    if (result == 0 || program_wants_nonblocking(fd)) break;
+  } while (done < length);
+  return static_cast<long>(done);
+}
+
+// Descriptors that came with a message (SCM_RIGHTS, unix(7)) are new here.
+void learn_passed_descriptors(const msghdr* message) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(const_cast<msghdr*>(message), header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const int* fds = reinterpret_cast<const int*>(CMSG_DATA(header));
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) descriptor_opened(fds[i]);
+  }
+}
+
+bool is_stream(int fd) {
+  int type = 0;
+  socklen_t length = sizeof(type);
+  return sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+int learn_accepted(int listener, int fd, int flags) {
+  if (fd < 0) return fd;
+  (void)flags;
+  DescriptorEntry* entry = descriptor_entry_if_known(listener);
+  // What is accepted is of the listener's domain; ask once per connection only where the listener is not known.
+  bool tcp = false;
+  if (entry != nullptr && g_descriptors_active.load(std::memory_order_relaxed)) {
+    sockaddr_storage name{};
+    socklen_t length = sizeof(name);
+    if (entry->accepts == 0 && sys::call(SYS_getsockname, listener, &name, &length) == 0) {
+      entry->accepts = name.ss_family == AF_INET || name.ss_family == AF_INET6 ? 1 : 2;
+    }
+    tcp = entry->accepts == 1;
+  }
+  descriptor_opened(fd, tcp ? DescriptorKind::stream_socket : DescriptorKind::unknown, true);
+  return fd;
+}
+
+// accept(2) has no flag for "don't wait": poll, then call. Another process may take the connection in between; then this
+// kernel thread waits, and the others go on.
+int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
+  cancellation_point();
+  AwaitOptions options;
+  options.wait_kind = WaitKind::accepting;
+  options.deadline = descriptor_timeout(fd, Direction::readable);
+  long result = await_restarting(fd, options, [&](int current) -> long {
+    if (!ready_now(current, POLLIN)) return -EAGAIN;
+    BlockingRegion region("accept", false);
+    return sys::call(SYS_accept4, current, address, length, flags);
+  });
+  return learn_accepted(fd, return_errno<int>(result), flags);
+}
+
+}  // namespace
+
+ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length) {
+  cancellation_point();
+  auto attempt = [&](int current, int how) {
+    return sys::call(SYS_recvfrom, current, buffer, length, how, address, address_length);
+  };
+  if ((flags & kNeverWaits) != 0) return return_errno<ssize_t>(attempt(fd, flags));
+  if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
+    if ((flags & MSG_PEEK) == 0) return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
+    BlockingRegion region("recv");
+    return return_errno<ssize_t>(attempt(fd, flags));
+  }
+  return return_errno<ssize_t>(await_restarting(
+      fd, receive_options(fd, length, flags), [&](int current) { return attempt(current, flags | MSG_DONTWAIT); }));
+}
+
+ssize_t receive_message(int fd, msghdr* message, int flags) {
+  cancellation_point();
+  long result;
+  if ((flags & kNeverWaits) != 0) {
+    result = sys::call(SYS_recvmsg, fd, message, flags);
+  } else if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
+    BlockingRegion region("recvmsg");
+    result = sys::call(SYS_recvmsg, fd, message, flags);
+  } else {
+    // A failed attempt leaves the lengths in the header alone (EAGAIN comes before anything is stored).
+    result = await_restarting(fd, receive_options(fd, 0, flags), [&](int current) {
+      return sys::call(SYS_recvmsg, current, message, flags | MSG_DONTWAIT);
+    });
+  }
+  if (result >= 0 && message->msg_controllen != 0) learn_passed_descriptors(message);
+  return return_errno<ssize_t>(result);
+}
+
+ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const sockaddr* address, socklen_t address_length) {
+  cancellation_point();
+  if ((flags & MSG_DONTWAIT) != 0) {
+    return return_errno<ssize_t>(sys::call(SYS_sendto, fd, buffer, length, flags, address, address_length));
+  }
+  return return_errno<ssize_t>(transfer_all(fd, send_options(fd), length, [&](int current, size_t done) {
+    int how = flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0);
+    return sys::call(SYS_sendto, current, static_cast<const char*>(buffer) + done, length - done, how, address, address_length);
+  }));
+}
+
+ssize_t send_message(int fd, const msghdr* message, int flags) {
+  cancellation_point();
+  if ((flags & MSG_DONTWAIT) != 0) return return_errno<ssize_t>(sys::call(SYS_sendmsg, fd, message, flags));
+  long total = vector_length(message->msg_iov, static_cast<int>(message->msg_iovlen));
+  if (total < 0) return return_errno<ssize_t>(sys::call(SYS_sendmsg, fd, message, flags | MSG_DONTWAIT));
+  return return_errno<ssize_t>(
+      transfer_all(fd, send_options(fd), static_cast<size_t>(total), [&](int current, size_t done) -> long {
+        if (done == 0) return sys::call(SYS_sendmsg, current, message, flags | MSG_DONTWAIT);
+        iovec rest = vector_at(message->msg_iov, done);  // control data went with the first byte
+        return sys::call(SYS_sendto, current, rest.iov_base, rest.iov_len, flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+      }));
+}
+
+HOOK(ssize_t, recv, (int fd, void* buffer, size_t length, int flags)) {
+  if (!in_coroutine()) return real::recv(fd, buffer, length, flags);
+  return receive_into(fd, buffer, length, flags, nullptr, nullptr);
+}
+
+HOOK(ssize_t, __recv_chk, (int fd, void* buffer, size_t length, size_t room, int flags)) {
+  if (length > room) return real::__recv_chk(fd, buffer, length, room, flags);
+  return hook_recv(fd, buffer, length, flags);
+}
+
+HOOK(ssize_t, recvfrom, (int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length)) {
+  if (!in_coroutine()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
+  return receive_into(fd, buffer, length, flags, address, address_length);
+}
+
+HOOK(ssize_t, __recvfrom_chk,
+     (int fd, void* buffer, size_t length, size_t room, int flags, sockaddr* address, socklen_t* address_length)) {
+  if (length > room) return real::__recvfrom_chk(fd, buffer, length, room, flags, address, address_length);
+  return hook_recvfrom(fd, buffer, length, flags, address, address_length);
+}
+
+HOOK(ssize_t, recvmsg, (int fd, msghdr* message, int flags)) {
+  if (in_coroutine()) return receive_message(fd, message, flags);
+  ssize_t result = real::recvmsg(fd, message, flags);
+  if (result >= 0 && message->msg_controllen != 0 && g_descriptors_active.load(std::memory_order_relaxed)) {
+    learn_passed_descriptors(message);
+  }
+  return result;
+}
+
+// Waits for the first message; takes more only as long as they are there, or up to the timeout, which the kernel looks at
+// between messages (recvmmsg(2), BUGS).
+HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout)) {
+  if (!in_coroutine() || (flags & kNeverWaits) != 0) return real::recvmmsg(fd, messages, count, flags, timeout);
+  cancellation_point();
+  if ((flags & MSG_WAITFORONE) == 0 || timeout != nullptr) {
+    BlockingRegion region("recvmmsg");
+    return real::recvmmsg(fd, messages, count, flags, timeout);
+  }
+  return return_errno<int>(await_restarting(fd, receive_options(fd, 0, flags), [&](int current) {
+    return sys::call(SYS_recvmmsg, current, messages, count, flags | MSG_DONTWAIT, nullptr);
+  }));
+}
+
+HOOK(ssize_t, send, (int fd, const void* buffer, size_t length, int flags)) {
+  if (!in_coroutine()) return real::send(fd, buffer, length, flags);
+  return send_from(fd, buffer, length, flags, nullptr, 0);
+}
+
+HOOK(ssize_t, sendto,
+     (int fd, const void* buffer, size_t length, int flags, const sockaddr* address, socklen_t address_length)) {
+  if (!in_coroutine()) return real::sendto(fd, buffer, length, flags, address, address_length);
+  return send_from(fd, buffer, length, flags, address, address_length);
+}
+
+HOOK(ssize_t, sendmsg, (int fd, const msghdr* message, int flags)) {
+  if (!in_coroutine()) return real::sendmsg(fd, message, flags);
+  return send_message(fd, message, flags);
+}
+
+// sendmmsg(2): stops at the first message that fails; its error only when none was sent.
+HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags)) {
+  if (!in_coroutine() || (flags & MSG_DONTWAIT) != 0) return real::sendmmsg(fd, messages, count, flags);
+  int saved = errno;
+  for (unsigned i = 0; i < count; ++i) {
+    ssize_t sent = send_message(fd, &messages[i].msg_hdr, flags);
+    if (sent < 0) {
+      if (i == 0) return -1;
+      errno = saved;
+      return static_cast<int>(i);
+    }
+    messages[i].msg_len = static_cast<unsigned>(sent);
+  }
+  return static_cast<int>(count);
+}
+
+HOOK(int, accept, (int fd, sockaddr* address, socklen_t* length)) {
+  if (!in_coroutine()) return learn_accepted(fd, real::accept(fd, address, length), 0);
+  return accept_connection(fd, address, length, 0);
+}
+
+HOOK(int, accept4, (int fd, sockaddr* address, socklen_t* length, int flags)) {
+  if (!in_coroutine()) return learn_accepted(fd, real::accept4(fd, address, length, flags), flags);
+  return accept_connection(fd, address, length, flags);
+}
+
+HOOK(int, connect, (int fd, const sockaddr* address, socklen_t length)) {
+  if (!in_coroutine()) {
+    int result = real::connect(fd, address, length);
+    descriptor_attributes_changed(fd);
+    return result;
+  }
+  cancellation_point();
+  long result = connect_descriptor(fd, address, length, descriptor_timeout(fd, Direction::writable));
+  descriptor_attributes_changed(fd);
+  return return_errno<int>(result);
+}
+
+HOOK(int, socket, (int domain, int type, int protocol)) {
+  int fd = real::socket(domain, type, protocol);
+  descriptor_opened(fd, DescriptorKind::unknown, true);
+  return fd;
+}
+
+HOOK(int, socketpair, (int domain, int type, int protocol, int* fds)) {
+  int result = real::socketpair(domain, type, protocol, fds);
+  if (result == 0) {
+    descriptor_opened(fds[0], DescriptorKind::other_socket, true);
+    descriptor_opened(fds[1], DescriptorKind::other_socket, true);
+  }
+  return result;
+}
+
+HOOK(int, listen, (int fd, int backlog)) {
+  int result = real::listen(fd, backlog);
+  descriptor_attributes_changed(fd);
+  return result;
+}
+
+HOOK(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t length)) {
+  int result = real::setsockopt(fd, level, name, value, length);
+  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW)) {
+    descriptor_attributes_changed(fd);
+  }
+  return result;
+}
+
+}  // namespace coshim

@@ -1,0 +1,213 @@
+// poll, select, epoll_wait: the real call with timeout 0 says what is ready; while it says nothing, park on the descriptors.
+// None of them is ever restarted after a signal handler (signal(7)).
+#include <sys/mman.h>
+
+#include "preload/cancel.h"
+#include "preload/hook.h"
+#include "runtime/io/await.h"
+#include "runtime/sched/blocking.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kMaskSize = sizeof(sys::KernelSignalSet);
+
+Nanoseconds deadline_of(const timespec* timeout) {
+  return timeout == nullptr ? kForever : deadline_after(to_nanoseconds(*timeout));
+}
+Nanoseconds deadline_of_milliseconds(int timeout) {
+  return timeout < 0 ? kForever : deadline_after(static_cast<Nanoseconds>(timeout) * 1000000);
+}
+
+template <typename Check>
+int wait_for_any(const pollfd* fds, size_t count, Nanoseconds deadline, Check&& check) {
+  cancellation_point();
+  long result = await_any(fds, count, deadline, check);
+  if (result == -EINTR) {
+    cancellation_point();
+    restart_after_signal();  // runs what is pending
+  }
+  return return_errno<int>(result);
+}
+
+long poll_now(pollfd* fds, nfds_t count) {
+  timespec none{};
+  return sys::call(SYS_ppoll, fds, count, &none, nullptr, kMaskSize);
+}
+
+int poll_until(pollfd* fds, nfds_t count, Nanoseconds deadline) {
+  return wait_for_any(fds, count, deadline, [&] { return poll_now(fds, count); });
+}
+
+int epoll_until(int fd, epoll_event* events, int maximum, Nanoseconds deadline) {
+  pollfd descriptor{fd, POLLIN, 0};
+  return wait_for_any(&descriptor, 1, deadline,
+                      [&] { return sys::call(SYS_epoll_pwait, fd, events, maximum, 0, nullptr, kMaskSize); });
+}
+
+// select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
+class SelectWait {
+ public:
+  SelectWait(int count, fd_set* const* sets) : count_(count), sets_(sets), words_((static_cast<size_t>(count) + 63) / 64) {
+    size_t bits = 0;
+    for (int set = 0; set < 3; ++set) {
+      for (size_t i = 0; sets[set] != nullptr && i < words_; ++i) {
+        bits += static_cast<size_t>(__builtin_popcountl(word(set, i)));
+      }
+    }
+    size_t needed = 3 * words_ * sizeof(long) + bits * sizeof(pollfd);
+    memory_ = small_;
+    if (needed > sizeof(small_)) {
+      mapped_ = (needed + 4095) / 4096 * 4096;
+      long address = sys::call(SYS_mmap, nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      memory_ = address < 0 && address > -4096 ? nullptr : reinterpret_cast<char*>(address);
+      if (memory_ == nullptr) return;
+    }
+    saved_ = reinterpret_cast<long*>(memory_);
+    fds_ = reinterpret_cast<pollfd*>(saved_ + 3 * words_);
+    fill();
+  }
+  ~SelectWait() {
+    if (mapped_ != 0 && memory_ != nullptr) sys::call(SYS_munmap, memory_, mapped_);
+  }
+  SelectWait(const SelectWait&) = delete;
+  SelectWait& operator=(const SelectWait&) = delete;
+
+  bool ok() const { return memory_ != nullptr; }
+  const pollfd* fds() const { return fds_; }
+  size_t fd_count() const { return fd_count_; }
+  void restore() {
+    for (int set = 0; set < 3; ++set) {
+      for (size_t i = 0; sets_[set] != nullptr && i < words_; ++i) {
+        reinterpret_cast<long*>(sets_[set])[i] = saved_[static_cast<size_t>(set) * words_ + i];
+      }
+    }
+  }
+  long look() {
+    restore();
+    timespec none{};
+    return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr);
+  }
+
+ private:
+  // The kernel reads whole words up to the highest descriptor (select(2), BUGS), and so do we.
+  unsigned long word(int set, size_t index) const { return reinterpret_cast<const unsigned long*>(sets_[set])[index]; }
+  void fill() {
+    static const short kEvents[3] = {POLLIN, POLLOUT, POLLPRI};
+    for (int set = 0; set < 3; ++set) {
+      for (size_t i = 0; sets_[set] != nullptr && i < words_; ++i) {
+        unsigned long bits = word(set, i);
+        saved_[static_cast<size_t>(set) * words_ + i] = static_cast<long>(bits);
+        for (; bits != 0; bits &= bits - 1) {
+          int fd = static_cast<int>(i * 64) + __builtin_ctzl(bits);
+          if (fd < count_) fds_[fd_count_++] = pollfd{fd, kEvents[set], 0};
+        }
+      }
+    }
+  }
+
+  int count_;
+  fd_set* const* sets_;
+  size_t words_;
+  char* memory_ = nullptr;
+  size_t mapped_ = 0;
+  long* saved_ = nullptr;
+  pollfd* fds_ = nullptr;
+  size_t fd_count_ = 0;
+  alignas(8) char small_[1024];
+};
+
+int select_until(int count, fd_set* const* sets, Nanoseconds deadline) {
+  SelectWait wait(count, sets);
+  if (!wait.ok()) {
+    errno = ENOMEM;
+    return -1;
+  }
+  int result = wait_for_any(wait.fds(), wait.fd_count(), deadline, [&] { return wait.look(); });
+  if (result < 0) wait.restore();  // on error the sets are unmodified (select(2))
+  return result;
+}
+
+}  // namespace
+
+HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout)) {
+  if (!in_coroutine() || timeout == 0) return real::poll(fds, count, timeout);
+  return poll_until(fds, count, deadline_of_milliseconds(timeout));
+}
+
+HOOK(int, __poll_chk, (pollfd * fds, nfds_t count, int timeout, size_t room)) {
+  if (room / sizeof(pollfd) < count) return real::__poll_chk(fds, count, timeout, room);
+  return hook_poll(fds, count, timeout);
+}
+
+// With a mask: the real call swaps it atomically.
+HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask)) {
+  bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
+  if (!in_coroutine() || bad_time) return real::ppoll(fds, count, timeout, mask);
+  if (mask != nullptr) {
+    BlockingRegion region("ppoll");
+    return real::ppoll(fds, count, timeout, mask);
+  }
+  return poll_until(fds, count, deadline_of(timeout));
+}
+
+HOOK(int, __ppoll_chk, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t room)) {
+  if (room / sizeof(pollfd) < count) return real::__ppoll_chk(fds, count, timeout, mask, room);
+  return hook_ppoll(fds, count, timeout, mask);
+}
+
+// Linux gives the time that is left back in *timeout (select(2)).
+HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, timeval* timeout)) {
+  bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || timeout->tv_usec < 0));
+  if (!in_coroutine() || bad) return real::select(count, reads, writes, exceptions, timeout);
+  fd_set* sets[3] = {reads, writes, exceptions};
+  Nanoseconds deadline = kForever;
+  if (timeout != nullptr) {
+    Nanoseconds interval = to_nanoseconds(timespec{timeout->tv_sec, 0});
+    if (__builtin_add_overflow(interval, static_cast<Nanoseconds>(timeout->tv_usec) * 1000, &interval)) interval = kForever;
+    deadline = deadline_after(interval);
+  }
+  int result = select_until(count, sets, deadline);
+  if (timeout != nullptr && deadline != kForever) {
+    timespec left = to_timespec(deadline - monotonic_now());
+    timeout->tv_sec = left.tv_sec;
+    timeout->tv_usec = left.tv_nsec / 1000;
+  }
+  return result;
+}
+
+HOOK(int, pselect,
+     (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout, const sigset_t* mask)) {
+  bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
+  if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
+  if (mask != nullptr) {
+    BlockingRegion region("pselect");
+    return real::pselect(count, reads, writes, exceptions, timeout, mask);
+  }
+  fd_set* sets[3] = {reads, writes, exceptions};
+  return select_until(count, sets, deadline_of(timeout));
+}
+
+HOOK(int, epoll_wait, (int fd, epoll_event* events, int maximum, int timeout)) {
+  if (!in_coroutine() || timeout == 0) return real::epoll_wait(fd, events, maximum, timeout);
+  return epoll_until(fd, events, maximum, deadline_of_milliseconds(timeout));
+}
+
+HOOK(int, epoll_pwait, (int fd, epoll_event* events, int maximum, int timeout, const sigset_t* mask)) {
+  if (mask == nullptr) return hook_epoll_wait(fd, events, maximum, timeout);
+  BlockingRegion region("epoll_pwait", timeout != 0);
+  return real::epoll_pwait(fd, events, maximum, timeout, mask);
+}
+
+HOOK(int, epoll_pwait2, (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
+  bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
+  if (!in_coroutine() || bad_time) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
+  if (mask != nullptr) {
+    BlockingRegion region("epoll_pwait2");
+    return real::epoll_pwait2(fd, events, maximum, timeout, mask);
+  }
+  return epoll_until(fd, events, maximum, deadline_of(timeout));
+}
+
+}  // namespace coshim

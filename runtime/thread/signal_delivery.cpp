@@ -1,0 +1,373 @@
+// Masks, what is pending for one coroutine, and how it gets there.
+//
+// A signal sent to a coroutine is a bit in pending_signals, and a record with its value where there is one or where it counts
+// (real-time signals queue, signal(7)). Whoever sends it marks the target's thread-local words, so that the target looks when
+// it next leaves the runtime, wakes it if it is parked, and if it runs sends its kernel thread an attention: the same signal,
+// marked, so that a handler starts between any two instructions as natively. An attention that finds another coroutine is
+// dropped.
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/pool.h"
+#include "runtime/thread/signal_state.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parker.h"
+#include "runtime/wait/parking_lot.h"
+
+namespace coshim {
+
+struct QueuedSignal {
+  QueuedSignal* next;
+  int signal, code;
+  pid_t sender;
+  uid_t user;
+  sigval value;
+};
+
+namespace {
+
+constexpr size_t kPoolBytes = 64 * 1024;
+const char g_attention_mark = 0;
+QueuedSignal* g_free_records;  // guarded by g_signal_lock
+
+bool add_records() {
+  long memory = sys::call(SYS_mmap, nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 && memory > -4096) return false;
+  auto* records = reinterpret_cast<QueuedSignal*>(memory);
+  for (size_t i = 0; i < kPoolBytes / sizeof(QueuedSignal); ++i) {
+    records[i].next = g_free_records;
+    g_free_records = &records[i];
+  }
+  return true;
+}
+
+// Under the lock. False: no memory.
+bool enqueue(Coroutine* target, int signal, const siginfo_t& info) {
+  if (g_free_records == nullptr && !add_records()) return false;
+  QueuedSignal* record = g_free_records;
+  g_free_records = record->next;
+  *record = {nullptr, signal, info.si_code, info.si_pid, info.si_uid, info.si_value};
+  QueuedSignal** end = &target->queued_signals;
+  while (*end != nullptr) end = &(*end)->next;
+  *end = record;
+  return true;
+}
+
+siginfo_t sent_by_thread(int signal) {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_TKILL;
+  info.si_pid = sys::getpid();
+  info.si_uid = static_cast<uid_t>(sys::call(SYS_getuid));
+  return info;
+}
+
+// Under the lock: the oldest record of `signal`, taken off; *more tells whether there is another.
+bool dequeue(Coroutine* self, int signal, siginfo_t* info, bool* more) {
+  bool found = false;
+  *more = false;
+  for (QueuedSignal** place = &self->queued_signals; *place != nullptr;) {
+    QueuedSignal* record = *place;
+    if (record->signal != signal) {
+      place = &record->next;
+    } else if (found) {
+      *more = true;
+      return true;
+    } else {
+      found = true;
+      info->si_code = record->code;
+      info->si_pid = record->sender;
+      info->si_uid = record->user;
+      info->si_value = record->value;
+      *place = record->next;
+      record->next = g_free_records;
+      g_free_records = record;
+    }
+  }
+  return found;
+}
+
+long send_attention(pid_t tid, int signal) {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_TKILL;
+  info.si_pid = sys::getpid();
+  info.si_value.sival_ptr = const_cast<char*>(&g_attention_mark);
+  return sys::call(SYS_rt_tgsigqueueinfo, info.si_pid, tid, signal, &info);
+}
+
+// Under the lock.
+void send_attention_if_running(Coroutine* target, int signal) {
+  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
+    if (worker->current.load(std::memory_order_acquire) != target || worker->tid == 0) continue;
+    send_attention(worker->tid, signal);
+    target->attention_left = target->in_signal_wait;
+    return;
+  }
+}
+
+bool has_deliverable(const Coroutine* self) {
+  return (self->pending_signals.load(std::memory_order_acquire) & ~self->signal_mask) != 0;
+}
+
+// Fatal, stopping, ignored: what has no handler concerns the whole process.
+int act_on_process(int signal, const KernelAction& action) {
+  if (action.handler == reinterpret_cast<void*>(SIG_IGN)) return 0;
+  return static_cast<int>(-sys::call(SYS_kill, sys::getpid(), signal));
+}
+
+}  // namespace
+
+bool is_attention(const siginfo_t* info) {
+  return info->si_code == SI_TKILL && info->si_value.sival_ptr == &g_attention_mark;
+}
+
+int signal_coroutine(Coroutine* target, int signal, const siginfo_t* given) {
+  if (signal < 0 || signal > kSignals || signal == 32 || signal == 33) return EINVAL;
+  if (signal == 0) return 0;
+  const siginfo_t info = given != nullptr ? *given : sent_by_thread(signal);
+  const sys::KernelSignalSet bit = sys::signal_bit(signal);
+  CriticalSection critical;
+  {
+    SpinGuard guard(g_signal_lock);
+    bool blocked = (target->signal_mask & bit) != 0;
+    if (!blocked && !is_handler(g_actions[signal]) && !target->in_signal_wait) return act_on_process(signal, g_actions[signal]);
+    bool counts = signal >= kFirstRealTime;
+    bool was_pending = (target->pending_signals.load(std::memory_order_relaxed) & bit) != 0;
+    if (counts || (given != nullptr && !was_pending)) {
+      if (!enqueue(target, signal, info)) return EAGAIN;
+    }
+    target->pending_signals.fetch_or(bit, std::memory_order_acq_rel);
+    if (blocked && !target->in_signal_wait) return 0;
+    if (!blocked) target->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);
+    tcb_thread_local(target->fs_base)->signals_deferred = true;
+    // Either the target, just resumed, sees the mark when it leaves the runtime, or we see it running.
+    sys::call(SYS_membarrier, 1 << 3 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */, 0, 0);
+    send_attention_if_running(target, signal);
+    if (blocked) return 0;
+  }
+  unpark(target);
+  return 0;
+}
+
+int signal_itself(int signal) {
+  Coroutine* self = t_local.coroutine;
+  if (signal >= 1 && signal <= kSignals && (self->signal_mask & sys::signal_bit(signal)) != 0) {
+    return signal_coroutine(self, signal);
+  }
+  return static_cast<int>(-sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal));
+}
+
+int take_pending_signal(sys::KernelSignalSet set, siginfo_t* info) {
+  Coroutine* self = t_local.coroutine;
+  if ((self->pending_signals.load(std::memory_order_acquire) & set) == 0) return 0;
+  CriticalSection critical;
+  SpinGuard guard(g_signal_lock);
+  uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & set;
+  if (ready == 0) return 0;
+  int signal = __builtin_ctzll(ready) + 1;
+  *info = sent_by_thread(signal);
+  bool more;
+  dequeue(self, signal, info, &more);
+  if (!more) self->pending_signals.fetch_and(~sys::signal_bit(signal), std::memory_order_acq_rel);
+  return signal;
+}
+
+void discard_pending_signals(Coroutine* coroutine) {
+  coroutine->pending_signals.store(0, std::memory_order_relaxed);
+  coroutine->in_signal_wait = coroutine->attention_left = false;
+  if (coroutine->queued_signals == nullptr) return;
+  CriticalSection critical;
+  SpinGuard guard(g_signal_lock);
+  while (QueuedSignal* record = coroutine->queued_signals) {
+    coroutine->queued_signals = record->next;
+    record->next = g_free_records;
+    g_free_records = record;
+  }
+}
+
+void run_pending_handlers() {
+  Coroutine* self = t_local.coroutine;
+  self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_acq_rel);
+  siginfo_t info;
+  while (int signal = take_pending_signal(~self->signal_mask, &info)) {
+    KernelAction action = action_of(signal);
+    if (!is_handler(action)) {
+      if (!is_fault_signal(signal) || action.handler != reinterpret_cast<void*>(SIG_DFL)) act_on_process(signal, action);
+      if (!is_fault_signal(signal)) continue;
+    }
+    // Delivered before the call returns: the worker's mask is this coroutine's.
+    signal_this_kernel_thread(signal, &info);
+  }
+}
+
+void deliver_deferred_signals() {
+  ThreadLocal& local = t_local;
+  Coroutine* self = local.coroutine;
+  if (self == nullptr || local.handler_depth > 0) {
+    local.signals_deferred = false;
+    if (!local.mask_deferred) return;
+    local.mask_deferred = false;
+    sys::set_signal_mask(SIG_SETMASK, &local.deferred_mask, nullptr);
+    return;
+  }
+  Worker* worker = local.worker;
+  if (self->interruptible && (worker->signals_deferred || has_deliverable(self))) {
+    self->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);  // the wait ends; then they come
+    unpark(self);
+    return;
+  }
+  local.signals_deferred = false;
+  if (worker->signals_deferred || local.mask_deferred) {
+    worker->signals_deferred = false;
+    local.mask_deferred = false;
+    worker->kernel_mask = self->signal_mask;
+    sys::set_signal_mask(SIG_SETMASK, &self->signal_mask, nullptr);
+  }
+  if (has_deliverable(self)) run_pending_handlers();
+}
+
+long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet* old) {
+  Coroutine* self = t_local.coroutine;
+  sys::KernelSignalSet before = 0, wanted = set != nullptr ? *set & sys::kAllSignals : 0;
+  if (t_local.handler_depth > 0) {  // until the handler returns
+    long result = sys::set_signal_mask(how, set != nullptr ? &wanted : nullptr, &before);
+    if (result == 0 && old != nullptr) *old = before;
+    return result;
+  }
+  {
+    CriticalSection critical;
+    before = self->signal_mask;
+    if (set != nullptr) {
+      if (how == SIG_BLOCK) {
+        wanted |= before;
+      } else if (how == SIG_UNBLOCK) {
+        wanted = before & ~wanted;
+      } else if (how != SIG_SETMASK) {
+        return -EINVAL;
+      }
+      wanted &= ~(sys::signal_bit(SIGKILL) | sys::signal_bit(SIGSTOP));
+      {
+        SpinGuard guard(g_signal_lock);
+        self->signal_mask = wanted;
+      }
+      accept_when_idle(wanted);
+      t_local.worker->kernel_mask = wanted;
+      sys::set_signal_mask(SIG_SETMASK, &wanted, nullptr);
+    }
+  }
+  if (old != nullptr) *old = before;
+  if (has_deliverable(self)) run_pending_handlers();
+  return 0;
+}
+
+void begin_signal_wait() {
+  CriticalSection critical;
+  SpinGuard guard(g_signal_lock);
+  t_local.coroutine->in_signal_wait = true;
+}
+
+// Attentions that were not needed must not stay behind for the next coroutine on this kernel thread: it may have the signal
+// unblocked and no handler for it.
+void end_signal_wait() {
+  Coroutine* self = t_local.coroutine;
+  CriticalSection critical;
+  {
+    SpinGuard guard(g_signal_lock);
+    self->in_signal_wait = false;
+    if (!self->attention_left) return;
+    self->attention_left = false;
+  }
+  sys::KernelSignalSet pending = 0;
+  sys::call(SYS_rt_sigpending, &pending, sizeof(pending));
+  const timespec at_once{0, 0};
+  siginfo_t info;
+  while (pending != 0) {
+    int signal = __builtin_ctzll(pending) + 1;
+    sys::KernelSignalSet bit = sys::signal_bit(signal);
+    pending &= ~bit;
+    long taken = sys::call(SYS_rt_sigtimedwait, &bit, &info, &at_once, sizeof(bit));
+    if (taken != signal) continue;
+    if (is_attention(&info)) {
+      pending |= bit;  // real-time signals queue
+    } else {
+      sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, &info);
+    }
+  }
+}
+
+void begin_signal_suspend(sys::KernelSignalSet mask) {
+  Coroutine* self = t_local.coroutine;
+  CriticalSection critical;
+  sys::KernelSignalSet all = sys::kAllSignals;
+  t_local.worker->kernel_mask = all;
+  sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
+  SpinGuard guard(g_signal_lock);
+  self->in_signal_wait = true;
+  uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & ~mask;
+  self->attention_left = ready != 0;
+  for (; ready != 0; ready &= ready - 1) send_attention(sys::gettid(), __builtin_ctzll(ready) + 1);
+}
+
+void end_signal_suspend() {
+  end_signal_wait();
+  Coroutine* self = t_local.coroutine;
+  {
+    CriticalSection critical;
+    t_local.worker->kernel_mask = self->signal_mask;
+    sys::set_signal_mask(SIG_SETMASK, &self->signal_mask, nullptr);
+  }
+  if (has_deliverable(self)) run_pending_handlers();
+}
+
+void send_cancel_signal(Coroutine* target) {
+  CriticalSection critical;
+  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
+    if (worker->current.load(std::memory_order_acquire) != target || worker->tid == 0) continue;
+    sys::call(SYS_tgkill, sys::getpid(), worker->tid, kCancelSignal);
+    return;
+  }
+}
+
+bool pass_on_to_a_coroutine(int signal, const siginfo_t* info) {
+  struct Search {
+    sys::KernelSignalSet bit;
+    Coroutine* found;
+  } search{sys::signal_bit(signal), nullptr};
+  for_each_coroutine(
+      [](Coroutine* coroutine, void* context) {
+        auto* wanted = static_cast<Search*>(context);
+        CoroutineState state = coroutine->state.load(std::memory_order_acquire);
+        bool alive = state == CoroutineState::parked || state == CoroutineState::runnable;
+        if (wanted->found == nullptr && alive && (coroutine->signal_mask & wanted->bit) == 0) wanted->found = coroutine;
+      },
+      &search);
+  return search.found != nullptr && signal_coroutine(search.found, signal, info) == 0;
+}
+
+void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {
+  if (t_local.handler_depth == 0) return;
+  t_local.handler_depth = 0;
+  ++t_local.handlers_run;
+  Thread* thread = t_local.thread;
+  if (thread != nullptr) {
+    lot_abandon(thread);  // the handler had interrupted a wait
+    thread->wait_kind = WaitKind::none;
+    thread->interruptible = false;
+  }
+  Coroutine* self = t_local.coroutine;
+  if (self == nullptr) return;
+  t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
+  sys::KernelSignalSet mask = 0;
+  if (mask_after != nullptr) {
+    mask = *mask_after & sys::kAllSignals;
+  } else {
+    sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
+  }
+  self->signal_mask = mask;
+  t_local.worker->kernel_mask = mask;
+}
+
+}  // namespace coshim
