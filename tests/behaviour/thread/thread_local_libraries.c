@@ -1,0 +1,56 @@
+// dlopen(3) while threads are alive: thread-local variables of the new library, of the dynamic and of the
+// initial-exec model, have their initial values in threads older and newer than the library.
+#include "check.h"
+
+#include <dlfcn.h>
+
+enum { threads = 20 };
+
+struct Library {
+  int* (*initialised)(void);
+  char* (*zeroed)(void);
+};
+
+static struct Library library[2];
+static pthread_barrier_t step;
+
+static void use_library(const struct Library* from, int own) {
+  CHECK(*from->initialised() == 1234);
+  for (int i = 0; i < 100; ++i) CHECK(from->zeroed()[i] == 0);
+  *from->initialised() = own;
+  memset(from->zeroed(), own, 100);
+  nap(2);
+  CHECK(*from->initialised() == own && from->zeroed()[99] == (char)own);
+}
+
+static void* use_both(void* argument) {
+  pthread_barrier_wait(&step);  // alive
+  pthread_barrier_wait(&step);  // opened
+  for (int i = 0; i < 2; ++i) use_library(&library[i], (int)(intptr_t)argument);
+  return NULL;
+}
+
+static void open_library(struct Library* opened, const char* name) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%s", LIBRARY_DIRECTORY, name);
+  void* handle = dlopen(path, RTLD_NOW);
+  CHECK(handle != NULL);
+  *(void**)&opened->initialised = dlsym(handle, "library_initialised");
+  *(void**)&opened->zeroed = dlsym(handle, "library_zeroed");
+  CHECK(opened->initialised != NULL && opened->zeroed != NULL);
+}
+
+int main(void) {
+  CHECK(pthread_barrier_init(&step, NULL, threads + 1) == 0);
+  for (int wave = 0; wave < 2; ++wave) {
+    pthread_t thread[threads];
+    for (int i = 0; i < threads; ++i) thread[i] = start_thread(use_both, number_pointer(i + 1));
+    pthread_barrier_wait(&step);
+    open_library(&library[0], "tls_global-dynamic.so");
+    open_library(&library[1], "tls_initial-exec.so");
+    pthread_barrier_wait(&step);
+    for (int i = 0; i < threads; ++i) join_thread(thread[i]);
+    SAY("wave %d", wave);
+  }
+  return 0;
+}
