@@ -59,9 +59,9 @@ WaitEnd wait_in_lot(LotWaiter* waiter, const ProgramDeadline& deadline) {
       case WaitResult::interrupted:
         break;
     }
-    // A signal handler ran: waiting goes on (pthread_cond_wait(3)).
-    if ((take_interrupts(waiter->thread()) & kInterruptCancel) != 0 && cancellation_enabled())
-      return WaitEnd::cancelled;
+    uint32_t interrupts = take_interrupts(waiter->thread());
+    if ((interrupts & kInterruptCancel) != 0 && cancellation_enabled()) return WaitEnd::cancelled;
+    run_handlers(interrupts);  // and waiting goes on (pthread_cond_wait(3))
   }
 }
 

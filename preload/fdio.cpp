@@ -13,31 +13,38 @@ namespace {
 
 constexpr int kNoWait = 0x8;  // RWF_NOWAIT, preadv2(2)
 
-void learn_pollable(int fd) {
-  if (DescriptorEntry* entry = descriptor_entry(fd)) entry->kind.store(DescriptorKind::pollable, std::memory_order_relaxed);
+enum NowaitBits : uint8_t { kReadWithout = 1, kWriteWithout = 2 };
+
+// Does the file know RWF_NOWAIT in this direction, as far as we have seen?
+bool knows_nowait(int fd, uint8_t bit) {
+  const DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  return entry == nullptr || (__atomic_load_n(&entry->without_nowait, __ATOMIC_RELAXED) & bit) == 0;
+}
+void learn_without_nowait(int fd, uint8_t bit) {
+  if (DescriptorEntry* entry = descriptor_entry(fd)) __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
 }
 
 // One read that does not wait; -EAGAIN where it would.
-long try_readv(int fd, DescriptorKind kind, const iovec* vector, int count) {
-  if (kind == DescriptorKind::nowait_file) {
+long try_readv(int fd, const iovec* vector, int count) {
+  if (knows_nowait(fd, kReadWithout)) {
     long result = sys::call(SYS_preadv2, fd, vector, count, -1, -1, kNoWait);
     if (result != -EOPNOTSUPP) return result;
-    learn_pollable(fd);
+    learn_without_nowait(fd, kReadWithout);
   }
   if (!ready_now(fd, POLLIN)) return -EAGAIN;
   BlockingRegion region("read", false);  // somebody else may be faster
   return sys::call(SYS_readv, fd, vector, count);
 }
 
-long try_write(int fd, DescriptorKind kind, iovec part) {
-  if (kind == DescriptorKind::nowait_file) {
-    long result = sys::call(SYS_pwritev2, fd, &part, 1, -1, -1, kNoWait);
+long try_writev(int fd, const iovec* vector, int count) {
+  if (knows_nowait(fd, kWriteWithout)) {
+    long result = sys::call(SYS_pwritev2, fd, vector, count, -1, -1, kNoWait);
     if (result != -EOPNOTSUPP) return result;
-    learn_pollable(fd);
+    learn_without_nowait(fd, kWriteWithout);
   }
   if (!ready_now(fd, POLLOUT)) return -EAGAIN;
   BlockingRegion region("write", false);
-  return sys::call(SYS_writev, fd, &part, 1);
+  return sys::call(SYS_writev, fd, vector, count);
 }
 
 bool just_call(DescriptorKind kind) { return kind == DescriptorKind::always_ready || kind == DescriptorKind::bad; }
@@ -56,7 +63,7 @@ ssize_t read_vector(int fd, const iovec* vector, int count) {
   }
   cancellation_point();
   return return_errno<ssize_t>(
-      await_restarting(fd, {}, [&](int current) { return try_readv(current, kind, vector, count); }));
+      await_restarting(fd, {}, [&](int current) { return try_readv(current, vector, count); }));
 }
 
 AwaitOptions write_options() {
@@ -67,21 +74,14 @@ AwaitOptions write_options() {
 }
 
 // Up to PIPE_BUF bytes go in one piece or not at all (pipe(7)): then the vector is written as one.
-ssize_t write_pieces(int fd, DescriptorKind kind, const iovec* vector, int count, size_t total) {
+ssize_t write_pieces(int fd, const iovec* vector, int count, size_t total) {
   if (count > 1 && total <= PIPE_BUF) {
-    return return_errno<ssize_t>(await_restarting(fd, write_options(), [&](int current) -> long {
-      if (kind == DescriptorKind::nowait_file) {
-        long result = sys::call(SYS_pwritev2, current, vector, count, -1, -1, kNoWait);
-        if (result != -EOPNOTSUPP) return result;
-        learn_pollable(current);
-      }
-      if (!ready_now(current, POLLOUT)) return -EAGAIN;
-      BlockingRegion region("writev", false);
-      return sys::call(SYS_writev, current, vector, count);
-    }));
+    return return_errno<ssize_t>(
+        await_restarting(fd, write_options(), [&](int current) { return try_writev(current, vector, count); }));
   }
   return return_errno<ssize_t>(transfer_all(fd, write_options(), total, [&](int current, size_t done) {
-    return try_write(current, kind, vector_at(vector, done));
+    iovec rest = vector_at(vector, done);
+    return try_writev(current, &rest, 1);
   }));
 }
 
@@ -99,7 +99,7 @@ ssize_t write_vector(int fd, const iovec* vector, int count) {
     return send_message(fd, &message, 0);
   }
   cancellation_point();
-  return write_pieces(fd, kind, vector, count, static_cast<size_t>(total));
+  return write_pieces(fd, vector, count, static_cast<size_t>(total));
 }
 
 // splice(2) and its relatives wait for two descriptors at once: wait for both, then the call, which may still block a little.

@@ -87,14 +87,14 @@ HOOK(int, dup, (int fd)) {
 }
 
 HOOK(int, dup2, (int from, int to)) {
-  if (descriptor_is_hidden(from) || descriptor_is_hidden(to)) return refuse_hidden();
+  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to))) return refuse_hidden();
   if (from != to && sys::call(SYS_fcntl, from, F_GETFD) >= 0) descriptor_closing(to);
   int result = real::dup2(from, to);
   return from != to ? opened(result) : result;
 }
 
 HOOK(int, dup3, (int from, int to, int flags)) {
-  if (descriptor_is_hidden(from) || descriptor_is_hidden(to)) return refuse_hidden();
+  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to))) return refuse_hidden();
   if (from != to && sys::call(SYS_fcntl, from, F_GETFD) >= 0) descriptor_closing(to);
   return opened(real::dup3(from, to, flags));
 }

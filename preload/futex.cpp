@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 
-#include "preload/cancel.h"
 #include "preload/sync.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parking_lot.h"
@@ -76,9 +75,8 @@ long wait(const Call& call) {
     }
     uint32_t interrupts = take_interrupts(waiter.thread());
     // Not a cancellation point. A wait with a timeout is not restarted after a handler.
-    if ((interrupts & kInterruptSignal) != 0 && (timeout != nullptr || !restart_after_signal())) {
-      return waiter.leave() ? 0 : -EINTR;
-    }
+    bool restart = run_handlers(interrupts) && timeout == nullptr;
+    if ((interrupts & kInterruptSignal) != 0 && !restart) return waiter.leave() ? 0 : -EINTR;
   }
 }
 

@@ -87,7 +87,7 @@ extern "C" __attribute__((visibility("hidden"), used)) _Unwind_Reason_Code coshi
 
 namespace {
 
-__attribute__((noinline, noclone)) void run_routine(int* control, void (*routine)()) {
+__attribute__((noinline)) void run_routine(int* control, void (*routine)()) {
   // For this function's frame: a pointer, relative to itself, in 4 bytes (DW_EH_PE_pcrel | DW_EH_PE_sdata4).
   __asm__ volatile(".cfi_personality 0x1b, coshim_once_personality");
   RunningOnce frame{control, t_running};

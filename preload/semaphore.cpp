@@ -73,8 +73,8 @@ int wait_parked(sem_t* semaphore, const ProgramDeadline& deadline) {
     cancellation_point();
     // A timed wait is never restarted: the kernel restarts futex(2) after a handler only where it has no
     // timeout.
-    if ((interrupts & kInterruptSignal) != 0 && (deadline.when != nullptr || !restart_after_signal()))
-      return fail(EINTR);
+    bool restart = run_handlers(interrupts) && deadline.when == nullptr;
+    if ((interrupts & kInterruptSignal) != 0 && !restart) return fail(EINTR);
   }
 }
 

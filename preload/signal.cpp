@@ -68,7 +68,10 @@ bool invalid_for_signal(int signal, sighandler_t handler) {
 long change_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet* old) {
   if (t_local.coroutine != nullptr) return change_coroutine_mask(how, set, old);
   sys::KernelSignalSet wanted = set != nullptr ? *set & sys::kAllSignals : 0;
-  return sys::set_signal_mask(how, set != nullptr ? &wanted : nullptr, old);
+  long result = sys::set_signal_mask(how, set != nullptr ? &wanted : nullptr, old);
+  bool blocks = result == 0 && set != nullptr && how != SIG_UNBLOCK && wanted != 0;
+  if (blocks && runtime_started() && !t_local.vfork_child && t_local.handler_depth == 0 && sys::gettid() == sys::getpid()) watch_signals(wanted);
+  return result;
 }
 
 long change_mask(int how, const sigset_t* set, sigset_t* old) {
@@ -148,12 +151,10 @@ HOOK(sighandler_t, sigset, (int number, sighandler_t handler)) {
 }
 
 HOOK(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old)) {
-  if (t_local.coroutine == nullptr) return real::pthread_sigmask(how, set, old);
   return static_cast<int>(-change_mask(how, set, old));
 }
 
 HOOK(int, sigprocmask, (int how, const sigset_t* set, sigset_t* old)) {
-  if (t_local.coroutine == nullptr) return real::sigprocmask(how, set, old);
   return return_errno<int>(change_mask(how, set, old));
 }
 
@@ -186,7 +187,7 @@ HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old)) {
 
 // raise(3) to itself: the handler runs before it returns. Only a blocked signal differs: it must not stay with the kernel thread.
 HOOK(int, raise, (int number)) {
-  if (t_local.coroutine == nullptr || t_local.handler_depth != 0) return real::raise(number);
+  if (t_local.coroutine == nullptr) return real::raise(number);
   if (number < 0 || number > 64 || number == 32 || number == 33) return return_errno<int>(-EINVAL);
   return return_errno<int>(-static_cast<long>(signal_itself(number)));
 }

@@ -37,6 +37,7 @@ int wait_for(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
       result = real::sigtimedwait(set, info, limited ? &left : timeout);
     }
     if (result > 0 && is_attention(info)) result = take_pending_signal(sys::signal_bit(result), info);
+    if (result > 0) restore_info(info);
   }
   int error = errno;
   end_signal_wait();

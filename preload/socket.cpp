@@ -80,6 +80,9 @@ int learn_accepted(int listener, int fd, int flags) {
 // kernel thread waits, and the others go on.
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   cancellation_point();
+  if (descriptor_kind(fd) != DescriptorKind::listening_socket) {  // an error, at once
+    return learn_accepted(fd, return_errno<int>(sys::call(SYS_accept4, fd, address, length, flags)), flags);
+  }
   AwaitOptions options;
   options.wait_kind = WaitKind::accepting;
   options.deadline = descriptor_timeout(fd, Direction::readable);

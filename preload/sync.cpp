@@ -1,5 +1,6 @@
 #include "preload/sync.h"
 
+#include "preload/cancel.h"
 #include "preload/hook.h"
 #include "runtime/base/system_call.h"
 
@@ -36,6 +37,12 @@ bool cancellation_enabled() {
 
 uint32_t take_interrupts(Thread* thread) {
   return thread->interrupts.exchange(0, std::memory_order_acq_rel);
+}
+
+bool run_handlers(uint32_t interrupts) {
+  // A kernel thread's handlers have run already, natively.
+  if ((interrupts & kInterruptSignal) == 0 || current_coroutine() == nullptr) return true;
+  return restart_after_signal();
 }
 
 void doze() {

@@ -30,6 +30,9 @@ void sync_cancellation_point();
 bool cancellation_enabled();
 // After WaitResult::interrupted: takes the interrupts of `thread`.
 uint32_t take_interrupts(Thread* thread);
+// Then: runs the handlers of the signals among them. Did none run, or do all of them ask for a restart
+// (SA_RESTART)?
+bool run_handlers(uint32_t interrupts);
 
 // For waits that cannot park in a signal handler and have no real function to fall back on: a short sleep in
 // the kernel.

@@ -9,6 +9,7 @@
 #include "runtime/thread/critical.h"
 #include "runtime/thread/keys.h"
 #include "runtime/thread/lifecycle.h"
+#include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
 
 namespace coshim {
@@ -153,17 +154,26 @@ HOOK(int, pthread_detach, (pthread_t thread)) {
 
 namespace {
 
-// The end of main by pthread_exit(): its cleanup handlers, thread_local destructors and keys run natively; this key's
-// destructor re-arms itself to run in the last round, and if no thread of the program is left, ends the process.
+// The end of main by pthread_exit() or cancellation: its cleanup handlers, thread_local destructors and keys run natively; this
+// key's destructor re-arms itself to run in the last round, and if no thread of the program is left, ends the process.
 pthread_key_t g_main_end_key;
+bool g_main_end_key_made;
 void main_ends(void* round) {
   auto count = reinterpret_cast<uintptr_t>(round);
   if (count < PTHREAD_DESTRUCTOR_ITERATIONS) {
     pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(count + 1));
     return;
   }
+  watch_signals(sys::kAllSignals);  // nobody prefers main any more
   program_thread_ended();
 }
+
+void watch_end_of_main() {
+  if (t_local.worker != nullptr || sys::gettid() != sys::getpid()) return;
+  if (!g_main_end_key_made) g_main_end_key_made = real::pthread_key_create(&g_main_end_key, &main_ends) == 0;
+  if (g_main_end_key_made) pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(uintptr_t{1}));
+}
+__attribute__((constructor(102))) void register_end_of_main() { runtime_at_start(&watch_end_of_main); }
 
 }  // namespace
 
@@ -171,10 +181,8 @@ HOOK(void, pthread_exit, (void* result)) {
   if (Coroutine* self = current_coroutine()) {
     self->result = result;
     self->exit_called = true;
-  } else if (runtime_started() && t_local.worker == nullptr && sys::gettid() == sys::getpid()) {
-    if (real::pthread_key_create(&g_main_end_key, &main_ends) == 0) {
-      pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(uintptr_t{1}));
-    }
+  } else if (runtime_started()) {
+    watch_end_of_main();
   }
   real::pthread_exit(result);
   __builtin_unreachable();

@@ -29,6 +29,7 @@ enum class Phase { unstarted, started, native };
 std::atomic<Phase> g_phase{Phase::unstarted};
 SpinLock g_start_lock;
 bool g_tcb_known;  // survives a fork
+void (*g_at_start[4])();
 
 int processor_count() {
   if (g_config.workers > 0) return g_config.workers;
@@ -51,11 +52,22 @@ const char* start() {
   if (!scheduler_start(processor_count(), &reason)) return reason;
   signals_start();
   dump_start();
+  for (auto* callback : g_at_start) {
+    if (callback != nullptr) callback();
+  }
   g_descriptors_active.store(true, std::memory_order_release);
   return nullptr;
 }
 
 }  // namespace
+
+void runtime_at_start(void (*callback)()) {
+  for (auto*& place : g_at_start) {
+    if (place != nullptr) continue;
+    place = callback;
+    return;
+  }
+}
 
 bool runtime_started() { return g_phase.load(std::memory_order_acquire) == Phase::started; }
 
@@ -108,6 +120,7 @@ void runtime_after_fork_in_child() {
     g_start_lock.reset();
     Coroutine* self = t_local.coroutine;
     signals_after_fork_in_child(self);
+    if (self != nullptr) t_local.former = self;
     t_local.coroutine = nullptr;
     t_local.worker = nullptr;
     t_local.thread = nullptr;
@@ -116,7 +129,7 @@ void runtime_after_fork_in_child() {
     poller_reset_after_fork();
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
-    abandon_coroutines_after_fork(self);
+    abandon_coroutines_after_fork(t_local.former);
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

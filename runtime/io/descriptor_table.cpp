@@ -63,6 +63,7 @@ void forget(DescriptorEntry* entry) {
   entry->nonblocking_epoch.store(0, std::memory_order_relaxed);
   entry->exclusive_epoch = 0;
   entry->accepts = 0;
+  entry->without_nowait = 0;
   entry->timeouts_known = 0;
 }
 
@@ -105,6 +106,9 @@ void move_waiters(DescriptorEntry* entry, int fd) {
     sys::close(hidden);
   }
 }
+
+// The child of a vfork runs in its parent's memory, with descriptors of its own.
+bool keeps_books() { return g_descriptors_active.load(std::memory_order_relaxed) && !t_local.vfork_child; }
 
 bool has_waiters(const DescriptorEntry* entry) { return !entry->waiters[0].empty() || !entry->waiters[1].empty(); }
 
@@ -210,7 +214,7 @@ Nanoseconds descriptor_timeout(int fd, Direction direction) {
 }
 
 void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
-  if (fd < 0 || !g_descriptors_active.load(std::memory_order_relaxed)) return;
+  if (fd < 0 || !keeps_books()) return;
   DescriptorEntry* entry = descriptor_entry(fd);
   if (entry == nullptr) return;
   CriticalSection critical;
@@ -221,13 +225,13 @@ void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
 }
 
 void descriptor_closing(int fd) {
-  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  if (!keeps_books()) return;
   DescriptorEntry* entry = descriptor_entry_if_known(fd);
   if (entry != nullptr && !entry->hidden) close_entry(entry, fd);
 }
 
 void descriptor_range_closing(unsigned first, unsigned last) {
-  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  if (!keeps_books()) return;
   int highest = g_highest.load(std::memory_order_acquire);
   if (highest < 0 || first > static_cast<unsigned>(highest)) return;
   if (last > static_cast<unsigned>(highest)) last = static_cast<unsigned>(highest);
@@ -237,7 +241,7 @@ void descriptor_range_closing(unsigned first, unsigned last) {
 void descriptor_flags_changed() { g_flags_epoch.fetch_add(1, std::memory_order_acq_rel); }
 
 void descriptor_attributes_changed(int fd) {
-  if (!g_descriptors_active.load(std::memory_order_relaxed)) return;
+  if (!keeps_books()) return;
   DescriptorEntry* entry = descriptor_entry_if_known(fd);
   if (entry == nullptr) return;
   __atomic_store_n(&entry->timeouts_known, static_cast<uint8_t>(0), __ATOMIC_RELEASE);
@@ -277,6 +281,33 @@ int hide_descriptor(int fd) {
     entry->hidden = true;
   }
   return static_cast<int>(result);
+}
+
+bool move_hidden_descriptor(int fd) {
+  // A duplicate first: hide_descriptor closes what it is given, and finds a number that is free.
+  int moved = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
+  if (moved < 0) return false;
+  if (!poller_moved(fd, moved)) {
+    close_hidden_descriptor(moved);
+    return false;
+  }
+  DescriptorEntry* entry = descriptor_entry(fd);
+  CriticalSection critical;
+  SpinGuard guard(entry->lock);
+  forget(entry);
+  entry->hidden = false;
+  return true;
+}
+
+void close_hidden_descriptor(int fd) {
+  DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  if (entry != nullptr) {
+    CriticalSection critical;
+    SpinGuard guard(entry->lock);
+    forget(entry);
+    entry->hidden = false;
+  }
+  sys::close(fd);
 }
 
 int register_descriptor(DescriptorEntry* entry, int fd) {

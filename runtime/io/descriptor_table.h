@@ -35,6 +35,7 @@ struct alignas(64) DescriptorEntry {
   std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   bool nonblocking = false;
   uint32_t exclusive_epoch = 0;             // == g_fork_epoch: made here since the last fork, nobody else has the description
+  uint8_t without_nowait = 0;               // directions in which RWF_NOWAIT gave EOPNOTSUPP
   uint8_t accepts = 0;                      // a listener: 1 TCP, 2 other, 0 not asked yet
   uint32_t moved_users = 0;                 // a hidden number that waiters of a closed descriptor still use
   uint8_t timeouts_known = 0;               // bit per Direction
@@ -67,6 +68,9 @@ void descriptor_attributes_changed(int fd);
 bool descriptor_is_hidden(int fd);
 // Moves `fd` to the top of the table, close-on-exec, and hides it. Returns the new number or -errno (fd is closed).
 int hide_descriptor(int fd);
+void close_hidden_descriptor(int fd);
+// A hidden descriptor gives up its number to the program (dup2 onto it): it moves. False: it can't.
+bool move_hidden_descriptor(int fd);
 
 // Set when the first coroutine is created; before, the hooks above cost one branch.
 extern std::atomic<bool> g_descriptors_active;

@@ -20,12 +20,18 @@ void poller_unregister(int fd);
 uint32_t poller_epoch();
 
 // Takes pending events and makes the waiters runnable. Does not block when `deadline` is 0; else blocks the calling kernel
-// thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Signals that no coroutine accepts are blocked.
+// thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Every signal is blocked meanwhile.
 // Returns the number of events taken.
 int poller_collect(Nanoseconds deadline);
 
+// Calls hand_out_signals() (runtime/thread/signals.h) when one of `signals` becomes pending for the process. 0 or -errno.
+int poller_watch_signals(uint64_t signals);
+
 // Ends a blocking poller_collect() of another kernel thread. Async-signal-safe.
 void poller_wake();
+
+// One of the poller's own descriptors is known under another number now. False: it is none of them.
+bool poller_moved(int from, int to);
 
 // Called by the back end for each event: `events` are EPOLL* bits. Defined in await.cpp.
 void descriptor_event(int fd, uint32_t generation, uint32_t events);

@@ -187,22 +187,26 @@ void hand_timers_to_poller(Processor* processor) {
   }
 }
 
-// What some coroutine accepts, a sleeping worker takes for it (runtime/thread/signals.h).
-void accept_signals_while_idle(Worker* worker) {
-  t_local.idle_sleep = true;
-  __asm__ volatile("" ::: "memory");
-  sys::KernelSignalSet mask = g_idle_mask.load(std::memory_order_relaxed);
-  if (worker->kernel_mask == mask) return;
-  worker->kernel_mask = mask;
-  sys::set_signal_mask(SIG_SETMASK, &mask, nullptr);
+void block_signals(Worker* worker) {
+  sys::KernelSignalSet all = sys::kAllSignals;
+  if (worker->kernel_mask == all) return;
+  worker->kernel_mask = all;
+  sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
+}
+
+// A signal that was put off on this kernel thread must not sleep with it.
+void hand_out_deferred_signals(Worker* worker) {
+  if (!worker->signals_deferred) return;
+  block_signals(worker);
+  worker->signals_deferred = false;
+  hand_out_signals(true);
 }
 
 void sleep_on_futex(Worker* worker) {
-  accept_signals_while_idle(worker);
+  block_signals(worker);
   while (worker->sleep_state.load(std::memory_order_acquire) == kSleepsOnFutex) {
     sys::futex_wait(&worker->sleep_state, kSleepsOnFutex, nullptr);
   }
-  t_local.idle_sleep = false;
 }
 
 void sleep_in_poller(Worker* worker) {
@@ -230,6 +234,7 @@ void turn_running(Worker* worker) {
 }
 
 void go_idle(Worker* worker) {
+  hand_out_deferred_signals(worker);
   Processor* processor = worker->processor;
   int running;
   {
@@ -344,6 +349,7 @@ void bind_worker(Processor* processor) {
 }
 
 void become_spare(Worker* worker) {
+  hand_out_deferred_signals(worker);
   hand_timers_to_poller(worker->processor);
   worker->processor = nullptr;
   bool surplus;
@@ -377,6 +383,8 @@ void become_spare(Worker* worker) {
 
 void worker_loop(Worker* worker) {
   for (;;) {
+    // The mask of the coroutine that ran last holds no longer. Where main accepts a signal, the kernel prefers main.
+    if ((g_watched_signals.load(std::memory_order_relaxed) & ~worker->kernel_mask) != 0) block_signals(worker);
     Coroutine* next = find_runnable(worker);
     if (next == nullptr) {
       become_spare(worker);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr int kMadviseGuardInstall = 102;  // Linux 6.13, madvise(2)
-constexpr size_t kSpare = 16 * 1024;       // our frames plus a signal frame with AVX-512 state
+constexpr size_t kSpare = 16 * 1024;        // our frames, a signal frame with AVX-512 state, the colour
 constexpr size_t kSpareBelow = 256 * 1024; // stacks smaller than this get the spare
 constexpr int kClasses = 64;
 constexpr size_t kFirstChunkSlots = 16;
@@ -160,10 +160,10 @@ void lay_out(StackSlot* slot, const SlotClass& slot_class, size_t colour) {
 
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size) {
   guard_size = round_up(guard_size, kPage);
-  size_t spare = stack_size < kSpareBelow ? kSpare : 0;
-  size_t overhead = g_tcb_layout.below + g_tcb_layout.pthread_size + g_tcb_layout.alignment + kColours * kColourStep;
   if (stack_size > (size_t{1} << 46)) return nullptr;
-  size_t total = guard_size + round_up(stack_size + spare + overhead, kPage);
+  // As natively, static TLS and TCB come out of the stack's size.
+  if (stack_size < kSpareBelow) stack_size += kSpare;
+  size_t total = guard_size + round_up(stack_size, kPage);
 
   SpinGuard guard(g_lock);
   SlotClass* slot_class = find_class(total, guard_size);

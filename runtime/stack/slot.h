@@ -1,10 +1,11 @@
 // Slots: the memory of one coroutine, one aligned range (DESIGN §4):
 //
-//   base          stack_low                                       tcb
-//   | guard | spare | stack, grows down <------- | static TLS | struct pthread | colour |
+//   base    stack_low                 stack_top    tcb
+//   | guard | stack, grows down <------- | static TLS | struct pthread | colour |
 //
 // Carved from large MAP_NORESERVE chunks, committed by touch, guarded by MADV_GUARD_INSTALL (no VMA a stack) or mprotect.
-// `spare` gives small stacks room for our own frames and a signal frame, which natively they would not need.
+// TLS and TCB are taken out of the stack's size, as glibc does it. Small stacks get some more than they asked for: room for our
+// own frames, which natively they would not need.
 #pragma once
 
 #include <stddef.h>
@@ -18,7 +19,7 @@ struct StackSlot {
   char* base = nullptr;        // lowest address: the guard's
   size_t guard_size = 0;
   size_t total_size = 0;
-  char* stack_low = nullptr;   // first usable byte above the guard and the spare
+  char* stack_low = nullptr;   // first usable byte above the guard
   char* stack_top = nullptr;   // 16-byte aligned; below the static TLS
   void* tcb = nullptr;
   bool tcb_used = false;       // a TCB was built here before
@@ -27,7 +28,7 @@ struct StackSlot {
   StackSlot* next = nullptr;   // free list
 };
 
-// A slot whose stack has at least `stack_size` usable bytes above a guard of at least `guard_size` (0: no guard). Null when
+// A slot with at least `stack_size` bytes for stack, TLS and TCB above a guard of at least `guard_size` (0: no guard). Null when
 // memory or the kernel's limit of mappings ends (after one line that says why, once).
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);

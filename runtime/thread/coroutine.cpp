@@ -10,6 +10,7 @@
 #include "runtime/sched/processor.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
 #include "runtime/thread/keys.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -63,6 +64,7 @@ void coroutine_entry(void* argument) {
   finish_switch();
   leave_critical();
   run_start_routine(self);
+  left_handler_by_jump(nullptr);  // pthread_exit in a handler
   self = t_local.coroutine;
   if (self == nullptr) end_main_of_child();
   end_thread(self);
@@ -90,7 +92,8 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->guard_size = request.guard_size;
   char* top = coroutine->user_stack ? static_cast<char*>(request.user_stack_low) + request.stack_size : slot->stack_top;
   top = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
-  coroutine->stack_low = coroutine->user_stack ? request.user_stack_low : top - request.stack_size;
+  coroutine->stack_low = coroutine->user_stack ? request.user_stack_low : slot->stack_low;
+  if (!coroutine->user_stack) coroutine->stack_size = slot->total_size - slot->guard_size;  // what pthread_getattr_np tells
   coroutine->start_routine = request.start_routine;
   coroutine->c11_start = request.c11_start;
   coroutine->argument = request.argument;
@@ -100,7 +103,6 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->join_state.store(request.detached ? kDetached : 0, std::memory_order_relaxed);
   coroutine->signal_mask = request.signal_mask & sys::kAllSignals;
   discard_pending_signals(coroutine);
-  accept_when_idle(coroutine->signal_mask);
   coroutine->interrupts.store(0, std::memory_order_relaxed);
   coroutine->park_state.store(0, std::memory_order_relaxed);
   coroutine->schedule_policy = request.schedule_policy;
@@ -110,7 +112,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->wait_kind = WaitKind::none;
   coroutine->wait_since = coroutine->created_at = tick_counter();
   coroutine->alternate_stack = stack_t{};
-  coroutine->name[0] = '\0';
+  inherit_identity(coroutine);
   coroutine->stack_pointer = swap_prepare(top, &coroutine_entry, coroutine);
 }
 
@@ -124,7 +126,7 @@ int create_coroutine(const CreateRequest& request, pthread_t* thread) {
     coroutine = acquire_coroutine();
     if (coroutine == nullptr) return EAGAIN;
     // A user's stack needs only the TLS and the TCB from us.
-    slot = request.user_stack_low != nullptr ? acquire_slot(4096, 0)
+    slot = request.user_stack_low != nullptr ? acquire_slot(16384, 0)
                                              : acquire_slot(request.stack_size, request.guard_size);
     if (slot == nullptr) {
       release_coroutine(coroutine);
@@ -148,9 +150,6 @@ int create_coroutine(const CreateRequest& request, pthread_t* thread) {
   local->critical = 1;
   *thread = coroutine->fs_base;
   program_thread_began();
-  if (t_local.coroutine != nullptr && t_local.coroutine->name[0] != '\0') {
-    memcpy(coroutine->name, t_local.coroutine->name, sizeof(coroutine->name));  // clone(2): comm is inherited
-  }
   CriticalSection critical;
   make_runnable(coroutine);
   return 0;
@@ -163,6 +162,10 @@ void coroutine_switched_off(Coroutine* coroutine) {
   } else if ((before & kClaimed) != 0) {
     lot_wake(coroutine, 1);
   }
+}
+
+bool coroutine_detached(const Coroutine* coroutine) {
+  return (coroutine->join_state.load(std::memory_order_acquire) & kDetached) != 0;
 }
 
 bool coroutine_ended(const Coroutine* coroutine) {

@@ -9,6 +9,8 @@ namespace coshim {
 // it was told to).
 bool runtime_ensure_started();
 bool runtime_started();
+// Something of the hooks' own to be done when the runtime has started (again after a fork). Registered before main.
+void runtime_at_start(void (*callback)());
 
 struct CreateRequest {
   void* (*start_routine)(void*) = nullptr;
@@ -31,6 +33,7 @@ int join_coroutine(Coroutine* target, void** result, Nanoseconds deadline);
 int detach_coroutine(Coroutine* target);
 // Has it ended (for pthread_kill and others, which natively give ESRCH or success then)?
 bool coroutine_ended(const Coroutine* coroutine);
+bool coroutine_detached(const Coroutine* coroutine);
 
 // Scheduler call-back: `coroutine` has ended and its stack is no longer in use.
 void coroutine_switched_off(Coroutine* coroutine);

@@ -92,10 +92,9 @@ bool dequeue(Coroutine* self, int signal, siginfo_t* info, bool* more) {
 long send_attention(pid_t tid, int signal) {
   siginfo_t info{};
   info.si_signo = signal;
-  info.si_code = SI_TKILL;
-  info.si_pid = sys::getpid();
+  info.si_code = kAttentionCode;
   info.si_value.sival_ptr = const_cast<char*>(&g_attention_mark);
-  return sys::call(SYS_rt_tgsigqueueinfo, info.si_pid, tid, signal, &info);
+  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), tid, signal, &info);
 }
 
 // Under the lock.
@@ -121,7 +120,30 @@ int act_on_process(int signal, const KernelAction& action) {
 }  // namespace
 
 bool is_attention(const siginfo_t* info) {
-  return info->si_code == SI_TKILL && info->si_value.sival_ptr == &g_attention_mark;
+  return info->si_code == kAttentionCode && info->si_value.sival_ptr == &g_attention_mark;
+}
+
+long resend_to_this_thread(int signal, const siginfo_t* info) {
+  siginfo_t copy = *info;
+  if (copy.si_code != kResentCode && copy.si_code != kAttentionCode) {
+    copy.si_errno = copy.si_code;
+    copy.si_code = kResentCode;
+  }
+  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::gettid(), signal, &copy);
+}
+
+void restore_info(siginfo_t* info) {
+  if (info->si_code != kResentCode) return;
+  info->si_code = info->si_errno;
+  info->si_errno = 0;
+}
+
+void give_back_to_process(int signal, const siginfo_t* info) {
+  if (info->si_code < 0 && info->si_code != SI_TKILL) {
+    sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, info);
+  } else {
+    sys::call(SYS_kill, sys::getpid(), signal);
+  }
 }
 
 int signal_coroutine(Coroutine* target, int signal, const siginfo_t* given) {
@@ -190,7 +212,6 @@ void discard_pending_signals(Coroutine* coroutine) {
 
 void run_pending_handlers() {
   Coroutine* self = t_local.coroutine;
-  self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_acq_rel);
   siginfo_t info;
   while (int signal = take_pending_signal(~self->signal_mask, &info)) {
     KernelAction action = action_of(signal);
@@ -199,7 +220,7 @@ void run_pending_handlers() {
       if (!is_fault_signal(signal)) continue;
     }
     // Delivered before the call returns: the worker's mask is this coroutine's.
-    signal_this_kernel_thread(signal, &info);
+    resend_to_this_thread(signal, &info);
   }
 }
 
@@ -215,8 +236,8 @@ void deliver_deferred_signals() {
   }
   Worker* worker = local.worker;
   if (self->interruptible && (worker->signals_deferred || has_deliverable(self))) {
-    self->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);  // the wait ends; then they come
-    unpark(self);
+    uint32_t before = self->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);
+    if ((before & kInterruptSignal) == 0) unpark(self);  // the wait ends; then they come
     return;
   }
   local.signals_deferred = false;
@@ -253,7 +274,6 @@ long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::Kernel
         SpinGuard guard(g_signal_lock);
         self->signal_mask = wanted;
       }
-      accept_when_idle(wanted);
       t_local.worker->kernel_mask = wanted;
       sys::set_signal_mask(SIG_SETMASK, &wanted, nullptr);
     }
@@ -293,7 +313,8 @@ void end_signal_wait() {
     if (is_attention(&info)) {
       pending |= bit;  // real-time signals queue
     } else {
-      sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, &info);
+      restore_info(&info);
+      give_back_to_process(signal, &info);
     }
   }
 }
@@ -329,22 +350,6 @@ void send_cancel_signal(Coroutine* target) {
     sys::call(SYS_tgkill, sys::getpid(), worker->tid, kCancelSignal);
     return;
   }
-}
-
-bool pass_on_to_a_coroutine(int signal, const siginfo_t* info) {
-  struct Search {
-    sys::KernelSignalSet bit;
-    Coroutine* found;
-  } search{sys::signal_bit(signal), nullptr};
-  for_each_coroutine(
-      [](Coroutine* coroutine, void* context) {
-        auto* wanted = static_cast<Search*>(context);
-        CoroutineState state = coroutine->state.load(std::memory_order_acquire);
-        bool alive = state == CoroutineState::parked || state == CoroutineState::runnable;
-        if (wanted->found == nullptr && alive && (coroutine->signal_mask & wanted->bit) == 0) wanted->found = coroutine;
-      },
-      &search);
-  return search.found != nullptr && signal_coroutine(search.found, signal, info) == 0;
 }
 
 void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {

@@ -21,12 +21,14 @@ inline bool is_handler(const KernelAction& action) {
 inline bool is_fault_signal(int signal) { return signal == SIGSEGV || signal == SIGBUS; }
 KernelAction action_of(int signal);
 
-// Sends to the calling kernel thread, with `info` as it is.
-inline long signal_this_kernel_thread(int signal, const siginfo_t* info) {
-  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::gettid(), signal, info);
-}
+// rt_tgsigqueueinfo(2) refuses SI_TKILL and the kernel's own codes to every thread but main, so ours are private ones; what they
+// stand for is put back before the program sees it.
+constexpr int kAttentionCode = -72;
+constexpr int kResentCode = -73;  // si_errno keeps the code that it had
 
-// A signal for the whole process, taken by a worker that sleeps: passes it on to a coroutine that accepts it. False: none does.
-bool pass_on_to_a_coroutine(int signal, const siginfo_t* info);
+// Sends to the calling kernel thread a signal that is to be seen there with `info` (after restore_info).
+long resend_to_this_thread(int signal, const siginfo_t* info);
+// Gives a signal that was taken back to the process.
+void give_back_to_process(int signal, const siginfo_t* info);
 
 }  // namespace coshim

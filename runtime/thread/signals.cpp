@@ -12,7 +12,6 @@ namespace coshim {
 
 SpinLock g_signal_lock;
 KernelAction g_actions[kSignals + 1];
-std::atomic<sys::KernelSignalSet> g_idle_mask{sys::kAllSignals};
 
 namespace {
 
@@ -45,11 +44,10 @@ sys::KernelSignalSet* mask_of(ucontext_t* context) {
 }
 
 // The interrupted code is inside the runtime: block the signal for this kernel thread and queue it again; it comes when the
-// mask is restored (leave_critical). A worker may not come to that soon, so a signal for the process goes back to the process.
+// mask is restored (leave_critical, or a worker's sleep).
 void put_off(int signal, siginfo_t* info, ucontext_t* context) {
   sys::KernelSignalSet* mask = mask_of(context);
   Worker* worker = t_local.worker;
-  bool for_this_thread = worker == nullptr || info->si_code == SI_TKILL;
   if (worker != nullptr && t_local.handler_depth == 0) {
     worker->kernel_mask = *mask | sys::signal_bit(signal);
     worker->signals_deferred = true;
@@ -59,11 +57,7 @@ void put_off(int signal, siginfo_t* info, ucontext_t* context) {
   }
   t_local.signals_deferred = true;
   *mask |= sys::signal_bit(signal);
-  if (for_this_thread) {
-    signal_this_kernel_thread(signal, info);
-  } else {
-    sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, info);
-  }
+  resend_to_this_thread(signal, info);
 }
 
 struct HandlerCall {
@@ -159,30 +153,10 @@ void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
 }
 
 // SIGSEGV or SIGBUS, sent, without a handler of the program's: what would have happened without ours.
-void act_without_handler(const KernelAction& action, int signal, siginfo_t* info) {
+void act_without_handler(const KernelAction& action, int signal) {
   if (!is_fault_signal(signal) || action.handler == reinterpret_cast<void*>(SIG_IGN)) return;
   set_default(signal);
-  signal_this_kernel_thread(signal, info);
-}
-
-// On a worker that sleeps and so holds no lock: a signal for the process, which a coroutine must handle.
-void handle_while_idle(int signal, siginfo_t* info, ucontext_t* context) {
-  if (is_attention(info) || info->si_code == SI_TKILL) return;  // for a coroutine that has moved on, and will look itself
-  Worker* worker = t_local.worker;
-  KernelAction action = action_of(signal);
-  if (!is_handler(action)) {
-    act_without_handler(action, signal, info);
-    return;
-  }
-  if (pass_on_to_a_coroutine(signal, info)) {
-    if (worker->processor != nullptr) wake_worker(worker);
-    return;
-  }
-  sys::KernelSignalSet bit = sys::signal_bit(signal);
-  g_idle_mask.fetch_or(bit);
-  *mask_of(context) |= bit;
-  worker->kernel_mask |= bit;
-  sys::call(SYS_rt_sigqueueinfo, sys::getpid(), signal, info);
+  sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
 }
 
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
@@ -193,11 +167,6 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     return;
   }
   Coroutine* self = t_local.coroutine;
-  if (self == nullptr && t_local.worker != nullptr && t_local.idle_sleep) {
-    handle_while_idle(signal, info, context);
-    errno = saved;
-    return;
-  }
   if (t_local.critical > 0 && !is_synchronous(signal, info)) {
     put_off(signal, info, context);
     return;
@@ -207,12 +176,13 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     if (self == nullptr || take_pending_signal(sys::signal_bit(signal), &own) == 0) return;
     info = &own;
   }
+  restore_info(info);
   KernelAction action = action_of(signal);
   errno = saved;
   if (is_handler(action)) {
     run_handler(action, signal, info, context);
   } else {
-    act_without_handler(action, signal, info);
+    act_without_handler(action, signal);
   }
   if (t_local.signals_deferred && t_local.critical == 0 && t_local.handler_depth == 0) deliver_deferred_signals();
 }
@@ -227,7 +197,13 @@ void cancel_trampoline(int signal, siginfo_t* info, void* context) {
       return;
     }
   }
+  restore_info(info);
+  // If it unwinds, this kernel thread's mask stays as it is here, and as the interrupted function of libc had it: say so.
+  Worker* worker = t_local.worker;
+  const sys::KernelSignalSet mask = worker != nullptr ? worker->kernel_mask : 0;
+  if (worker != nullptr) worker->kernel_mask = ~sys::KernelSignalSet{0};
   g_glibc_cancel_handler.load(std::memory_order_acquire)(signal, info, context);
+  if (worker != nullptr) worker->kernel_mask = mask;
 }
 
 void install(int signal, const KernelAction& program) {
@@ -284,6 +260,9 @@ void signals_start() {
   }
   sys::call(SYS_membarrier, 1 << 4 /* MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED */, 0, 0);
   g_started.store(true, std::memory_order_release);
+  sys::KernelSignalSet mask = sys::kAllSignals;
+  if (sys::gettid() == g_process) sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
+  watch_signals(mask);
 }
 
 void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*)) {
@@ -302,7 +281,7 @@ void unlock_signals_after_fork() { g_signal_lock.unlock(); }
 void signals_after_fork_in_child(const Coroutine* self) {
   g_signal_lock.reset();
   g_process = sys::getpid();
-  g_idle_mask.store(sys::kAllSignals);
+  forget_watched_signals();
   if (self == nullptr) return;
   stack_t stack = self->alternate_stack;
   if (stack.ss_sp == nullptr) stack.ss_flags = SS_DISABLE;

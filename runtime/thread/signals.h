@@ -3,8 +3,7 @@
 //   - they are put off while the runtime holds a lock (runtime/thread/critical.h),
 //   - a signal sent to one coroutine is handled on that coroutine,
 //   - a stack overflow is reported before the program's own SIGSEGV handler or the default acts.
-// The kernel mask of a worker follows the mask of the coroutine that it runs; a worker asleep without work accepts what some
-// coroutine accepts, and passes it on to one.
+// The kernel mask of a worker follows the mask of the coroutine that it runs; asleep, it blocks everything.
 //
 //   signals.cpp          actions, the trampoline, faults
 //   signal_delivery.cpp  masks, what is pending for a coroutine, waiting for signals
@@ -66,6 +65,8 @@ int take_pending_signal(sys::KernelSignalSet set, siginfo_t* info);
 void begin_signal_wait();
 void end_signal_wait();
 bool is_attention(const siginfo_t* info);
+// A signal may come a second time, sent by ourselves: makes its info what it was.
+void restore_info(siginfo_t* info);
 // sigsuspend(2)'s preparation: blocks everything in the kernel, and what is pending becomes pending there. Then the real
 // sigsuspend(), until t_local.handlers_run shows that a handler ran; then end.
 void begin_signal_suspend(sys::KernelSignalSet mask);
@@ -77,11 +78,14 @@ long coroutine_alternate_stack(const stack_t* stack, stack_t* old);
 // A non-local jump out of a handler (siglongjmp): the handler is over. `mask_after` is the mask that will hold then, if known.
 void left_handler_by_jump(const sys::KernelSignalSet* mask_after);
 
-// What a worker blocks while it sleeps: the signals that no coroutine accepts.
-extern std::atomic<sys::KernelSignalSet> g_idle_mask;
-inline void accept_when_idle(sys::KernelSignalSet coroutine_mask) {
-  if ((g_idle_mask.load(std::memory_order_relaxed) & ~coroutine_mask) != 0) g_idle_mask.fetch_and(coroutine_mask);
-}
+// Signals for the process that main does not accept (it blocks them, or has ended) may be for a parked coroutine: workers asleep
+// block everything, so the poller looks after them from now on.
+void watch_signals(sys::KernelSignalSet signals);
+void forget_watched_signals();
+extern std::atomic<sys::KernelSignalSet> g_watched_signals;
+// On a worker without a coroutine, which blocks all signals: takes what is pending and gives it to coroutines that accept it.
+// With `take_all`, also what was put off on this kernel thread; what nobody accepts goes back to the process.
+void hand_out_signals(bool take_all);
 
 // Prints the overflow report for a fault inside `slot`'s guard (runtime/diag/overflow.cpp). Async-signal-safe.
 void report_stack_overflow(const StackSlot* slot, const void* address, const void* context);

@@ -138,12 +138,12 @@ struct Coroutine : Thread {
 struct ThreadLocal {
   Thread* thread;          // null on a kernel thread until it first waits
   Coroutine* coroutine;    // null on kernel threads
+  Coroutine* former;       // in the child of a fork: the coroutine that this kernel thread was, on whose stack it stands
   Worker* worker;          // the hidden kernel thread underneath; null on kernel threads of the program
   uint32_t critical;       // > 0: in the runtime, handlers are put off (runtime/thread/critical.h)
   uint32_t handler_depth;  // > 0: in a signal handler of the program
   bool signals_deferred;   // a handler was put off while critical
   bool cleanup_registered; // the kernel thread's record goes back to the pool when it ends
-  bool idle_sleep;         // a worker asleep without work, holding no lock
   bool vfork_child;        // written by the vfork hook: this memory is the parent's, keep no books in it
   bool no_restart;         // since the last wait began, a handler without SA_RESTART ran
   bool mask_deferred;      // deferred_mask is to be restored

@@ -29,26 +29,33 @@ void unpark(Thread* thread);
 // other waits handlers run inside park(), and the wait goes on.
 class WaitReason {
  public:
-  WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true) : self_(self) {
+  WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true)
+      : self_(self), handlers_before_(t_local.handlers_run) {
     self->wait_kind = kind;
     self->wait_object = object;
     self->interruptible = interruptible;
     t_local.no_restart = false;
-    // What interrupted an earlier wait, and was not asked for, does not interrupt this one.
-    if (__builtin_expect(self->interrupts.load(std::memory_order_relaxed) & kInterruptSignal, 0) && !t_local.signals_deferred) {
-      self->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_relaxed);
-    }
+    if (!t_local.signals_deferred) forget_interrupt();  // of an earlier wait, which did not ask
   }
   ~WaitReason() {
     self_->interruptible = false;
     self_->wait_kind = WaitKind::none;
     if (__builtin_expect(t_local.signals_deferred && t_local.critical == 0, 0)) deliver_deferred_signals();
+    // Without a handler that ran it was no interruption.
+    if (t_local.handlers_run == handlers_before_) forget_interrupt();
   }
   WaitReason(const WaitReason&) = delete;
   WaitReason& operator=(const WaitReason&) = delete;
 
  private:
+  void forget_interrupt() {
+    if (__builtin_expect((self_->interrupts.load(std::memory_order_relaxed) & kInterruptSignal) != 0, 0)) {
+      self_->interrupts.fetch_and(~static_cast<uint32_t>(kInterruptSignal), std::memory_order_relaxed);
+    }
+  }
+
   Thread* self_;
+  uint32_t handlers_before_;
 };
 
 }  // namespace coshim

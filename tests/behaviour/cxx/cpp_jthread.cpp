@@ -18,15 +18,15 @@ int main() {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 30; ++i) {
       threads.emplace_back([&](std::stop_token token) {
-        std::stop_callback callback(token, [&] { ++called; });
         std::unique_lock<std::mutex> lock(mutex);
         CHECK(!condition.wait(lock, token, [] { return false; }));
         ++stopped;
       });
     }
     nap(10);
-    std::jthread polling([](std::stop_token token) {
-      while (!token.stop_requested()) nap(1);
+    std::jthread polling([&](std::stop_token token) {
+      std::stop_callback callback(token, [&] { ++called; });
+      while (called == 0) nap(1);
     });
   }
   SAY("%d stopped, %d called", stopped, called.load());

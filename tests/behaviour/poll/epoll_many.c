@@ -26,8 +26,8 @@ static void* work(void* argument) {
     if (event.data.fd == stop) return argument;
     char buffer[8];
     CHECK(recv(event.data.fd, buffer, sizeof buffer, 0) == 4);
-    CHECK(send(event.data.fd, buffer, 4, 0) == 4);
     __atomic_add_fetch(&served, 1, __ATOMIC_SEQ_CST);
+    CHECK(send(event.data.fd, buffer, 4, 0) == 4);
     arm(EPOLL_CTL_MOD, event.data.fd);
   }
 }

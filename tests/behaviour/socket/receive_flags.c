@@ -24,7 +24,7 @@ static void streams(void) {
   CHECK_ERRNO(recv(ends[0], buffer, 1, MSG_DONTWAIT), EAGAIN);
   CHECK_ERRNO(recv(ends[0], buffer, 5, MSG_DONTWAIT | MSG_WAITALL), EAGAIN);
   pthread_t sender = start_thread(send_in_pieces, "hello");
-  CHECK(recv(ends[0], buffer, 5, MSG_PEEK) == 1 && buffer[0] == 'h');
+  CHECK(recv(ends[0], buffer, 5, MSG_PEEK) >= 1 && buffer[0] == 'h');
   CHECK(recv(ends[0], buffer, 5, MSG_WAITALL) == 5 && memcmp(buffer, "hello", 5) == 0);
   join_thread(sender);
   sender = start_thread(send_and_shut, "bye");
