@@ -262,7 +262,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (argc > 5) load.path = argv[5];
-  if (argc > 6) {
+  if (load.mode == "http" && argc > 6) {
     load.body = content_of(argv[6]);
     load.check_body = true;
   }

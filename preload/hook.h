@@ -49,6 +49,8 @@ namespace coshim {
 // The next definition of `name` after ours; with `version`, that version (dlvsym), for the symbols that have several.
 // Never null: a name that this libc lacks gives a function that sets ENOSYS and returns -1.
 void* resolve_real(const char* name, const char* version);
+// All at once, with the first thread: from then on a hook may be called where dlsym() may not (signal handlers).
+void resolve_all();
 
 namespace real {
 

@@ -31,6 +31,15 @@ long missing_function() {
 }
 }  // namespace
 
+void resolve_all() {
+#define COSHIM_HOOK(group, result, name, parameters, version, how) \
+  real::name = reinterpret_cast<result(*) parameters>(resolve_real(#name, version));
+#define COSHIM_TWIN(group, twin, name)
+#include "preload/hooks.def"
+#undef COSHIM_HOOK
+#undef COSHIM_TWIN
+}
+
 void* resolve_real(const char* name, const char* version) {
   int saved = errno;
   void* function = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : nullptr;

@@ -37,6 +37,7 @@ const char* last_part(const char* path) {
 __attribute__((constructor(101))) void load(int argc, char** argv, char** environment) {
   read_config(environment, argc > 0 ? last_part(argv[0]) : "");
   if (g_config.disabled) return;
+  runtime_at_start(&resolve_all);
   // First registered: our prepare handler runs last, our child handler first (pthread_atfork(3)).
   pthread_atfork(&runtime_before_fork, &runtime_after_fork_in_parent, &runtime_after_fork_in_child);
 }

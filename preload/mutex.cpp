@@ -31,6 +31,7 @@ constexpr uint64_t kStarvingAfterMicroseconds = 1000;
 constexpr uint32_t kLargestKernelTid = 1 << 22;
 
 constexpr int kWaitInKernel = -1;
+constexpr int kNotRecoverable = INT32_MAX - 1;  // glibc's PTHREAD_MUTEX_NOTRECOVERABLE, an owner
 constexpr int kLockedWord = 1;  // 2 with waiters inside glibc
 
 // The lock word of a held one reads the same to the other types; unlocking goes by the owner.
@@ -38,6 +39,8 @@ int try_lock(pthread_mutex_t* mutex) {
   if (__builtin_expect((kind_of(mutex) & (kInherit | kShared)) == kInherit, 0)) {
     __atomic_fetch_and(&mutex->__data.__kind, ~kInherit, __ATOMIC_SEQ_CST);
   }
+  // glibc 2.36's try leaves such a mutex locked when it says so; its lock does not.
+  if (__builtin_expect((kind_of(mutex) & kRobust) != 0 && owner_of(mutex) == kNotRecoverable, 0)) return ENOTRECOVERABLE;
   return real::pthread_mutex_trylock(mutex);
 }
 

@@ -3,6 +3,8 @@
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
+#include "preload/sync.h"
+#include "runtime/base/log.h"
 #include "runtime/config.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/sched/processor.h"
@@ -97,6 +99,16 @@ int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateReq
   return error;
 }
 
+// Contract rule 6: where libc's objects are not laid out as we know them, threads stay native.
+bool threads_can_be_ours() {
+  if (__builtin_expect(runtime_started(), 1)) return true;
+  if (!g_config.disabled && !sync_layouts_ok()) {
+    COSHIM_LOG(warn, "threads stay native: this libc's mutexes, conditions or semaphores have an unknown layout");
+    g_config.disabled = true;
+  }
+  return runtime_ensure_started();
+}
+
 // join's wait is a cancellation point (pthread_join(3)).
 int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool cancellable) {
   for (;;) {
@@ -109,7 +121,7 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 }  // namespace
 
 HOOK(int, pthread_create, (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
-  if ((attributes != nullptr && wants_real_time(attributes)) || !runtime_ensure_started()) {
+  if ((attributes != nullptr && wants_real_time(attributes)) || !threads_can_be_ours()) {
     return real::pthread_create(thread, attributes, start, argument);
   }
   CreateRequest request;
@@ -230,7 +242,7 @@ HOOK(pid_t, gettid, ()) {
 
 // threads.h: C11's threads are the same threads.
 HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
-  if (!runtime_ensure_started()) return real::thrd_create(thread, start, argument);
+  if (!threads_can_be_ours()) return real::thrd_create(thread, start, argument);
   CreateRequest request;
   request.c11_start = start;
   request.argument = argument;

@@ -1,11 +1,13 @@
 // poll, select, epoll_wait: the real call with timeout 0 says what is ready; while it says nothing, park on the descriptors.
 // None of them is ever restarted after a signal handler (signal(7)).
+#include <string.h>
 #include <sys/mman.h>
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
 #include "runtime/io/await.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/thread/signals.h"
 
 namespace coshim {
 
@@ -44,6 +46,27 @@ int epoll_until(int fd, epoll_event* events, int maximum, Nanoseconds deadline) 
   pollfd descriptor{fd, POLLIN, 0};
   return wait_for_any(&descriptor, 1, deadline,
                       [&] { return sys::call(SYS_epoll_pwait, fd, events, maximum, 0, nullptr, kMaskSize); });
+}
+
+// With a mask, which the real call swaps in atomically. What is pending for the coroutine alone must be pending in the kernel then.
+template <typename Call>
+int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline, Call&& call) {
+  cancellation_point();
+  sys::KernelSignalSet kernel_mask;
+  memcpy(&kernel_mask, mask, sizeof(kernel_mask));
+  const uint32_t handlers_before = t_local.handlers_run;
+  begin_signal_suspend(kernel_mask & sys::kAllSignals);
+  int result;
+  do {
+    timespec left = to_timespec(deadline == kForever ? 0 : deadline - monotonic_now());
+    BlockingRegion region(name);
+    result = call(deadline == kForever ? nullptr : &left);
+    // Interrupted for another coroutine's sake: no handler ran here.
+  } while (result < 0 && errno == EINTR && t_local.handlers_run == handlers_before);
+  int error = errno;
+  end_signal_suspend();
+  errno = error;
+  return result;
 }
 
 // select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
@@ -146,8 +169,8 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
   bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
   if (!in_coroutine() || bad_time) return real::ppoll(fds, count, timeout, mask);
   if (mask != nullptr) {
-    BlockingRegion region("ppoll");
-    return real::ppoll(fds, count, timeout, mask);
+    return wait_with_mask("ppoll", mask, deadline_of(timeout),
+                          [&](const timespec* left) { return real::ppoll(fds, count, left, mask); });
   }
   return poll_until(fds, count, deadline_of(timeout));
 }
@@ -182,8 +205,9 @@ HOOK(int, pselect,
   bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
   if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
   if (mask != nullptr) {
-    BlockingRegion region("pselect");
-    return real::pselect(count, reads, writes, exceptions, timeout, mask);
+    return wait_with_mask("pselect", mask, deadline_of(timeout), [&](const timespec* left) {
+      return real::pselect(count, reads, writes, exceptions, left, mask);
+    });
   }
   fd_set* sets[3] = {reads, writes, exceptions};
   return select_until(count, sets, deadline_of(timeout));
@@ -196,16 +220,18 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int maximum, int timeout)) {
 
 HOOK(int, epoll_pwait, (int fd, epoll_event* events, int maximum, int timeout, const sigset_t* mask)) {
   if (mask == nullptr) return hook_epoll_wait(fd, events, maximum, timeout);
-  BlockingRegion region("epoll_pwait", timeout != 0);
-  return real::epoll_pwait(fd, events, maximum, timeout, mask);
+  if (!in_coroutine() || timeout == 0) return real::epoll_pwait(fd, events, maximum, timeout, mask);
+  return wait_with_mask("epoll_pwait", mask, deadline_of_milliseconds(timeout), [&](const timespec* left) {
+    return real::epoll_pwait2(fd, events, maximum, left, mask);
+  });
 }
 
 HOOK(int, epoll_pwait2, (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
   bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
   if (!in_coroutine() || bad_time) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
   if (mask != nullptr) {
-    BlockingRegion region("epoll_pwait2");
-    return real::epoll_pwait2(fd, events, maximum, timeout, mask);
+    return wait_with_mask("epoll_pwait2", mask, deadline_of(timeout),
+                          [&](const timespec* left) { return real::epoll_pwait2(fd, events, maximum, left, mask); });
   }
   return epoll_until(fd, events, maximum, deadline_of(timeout));
 }

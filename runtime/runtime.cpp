@@ -88,7 +88,10 @@ bool runtime_ensure_started() {
 }
 
 Coroutine* coroutine_of(pthread_t thread) {
-  return runtime_started() ? tcb_thread_local(thread)->coroutine : nullptr;
+  if (!runtime_started()) return nullptr;
+  // By its record, not by ThreadLocal::coroutine, which is put aside while the child of a vfork lives.
+  Thread* record = tcb_thread_local(thread)->thread;
+  return record != nullptr && record->is_coroutine ? static_cast<Coroutine*>(record) : nullptr;
 }
 
 void runtime_before_fork() {

@@ -13,7 +13,7 @@ void hand_on(Worker* worker) {
   {
     SpinGuard guard(processor->lock);
     if (processor->owner != worker) return;
-    processor->owner = nullptr;
+    processor->owner = kBinding;
   }
   g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
   bind_worker(processor);

@@ -35,13 +35,23 @@ bool somebody_waits_for(const Processor* processor, Nanoseconds now) {
 void take_over(Processor* processor) {
   {
     SpinGuard guard(processor->lock);
-    if (processor->idle || processor->owner == nullptr ||
+    if (processor->idle || processor->owner == nullptr || processor->owner == kBinding ||
         processor->switches.load(std::memory_order_relaxed) != processor->seen_switches) {
       return;
     }
-    processor->owner = nullptr;
+    processor->owner = kBinding;
   }
   g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
+  bind_worker(processor);
+}
+
+// No kernel thread could be made for it.
+void retry_binding(Processor* processor) {
+  {
+    SpinGuard guard(processor->lock);
+    if (processor->idle || processor->owner != nullptr) return;
+    processor->owner = kBinding;
+  }
   bind_worker(processor);
 }
 
@@ -50,8 +60,8 @@ void look_at(Processor* processor, Nanoseconds now) {
     processor->stuck_since = 0;
     return;
   }
-  if (processor->owner == nullptr) {  // no kernel thread could be made for it
-    bind_worker(processor);
+  if (processor->owner == nullptr) {
+    retry_binding(processor);
     return;
   }
   uint64_t switches = processor->switches.load(std::memory_order_relaxed);

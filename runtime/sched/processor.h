@@ -60,6 +60,10 @@ struct Worker {
   Worker* next = nullptr;  // all workers, append-only
 };
 
+// `owner` while a worker is being found or made for a processor: nobody else must do so too.
+extern Worker g_binding_mark;
+inline Worker* const kBinding = &g_binding_mark;
+
 struct Scheduler {
   Processor* processors = nullptr;
   int processor_count = 0;
@@ -95,7 +99,9 @@ void yield_coroutine(Coroutine* self);
 inline Processor* timer_home(Coroutine*) { return t_local.worker->processor; }
 
 // worker.cpp
-void bind_worker(Processor* processor);       // gives a running, unowned processor to a spare or new worker
+// Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no kernel thread can be
+// had, the owner becomes null, and the monitor tries again.
+void bind_worker(Processor* processor);
 void wake_worker(Worker* worker);
 void become_spare(Worker* worker);            // sleeps until given a processor
 void worker_loop(Worker* worker);

@@ -10,6 +10,7 @@
 namespace coshim {
 
 Scheduler g_scheduler;
+Worker g_binding_mark;
 
 namespace {
 
@@ -47,6 +48,7 @@ void push_runnable(Processor* processor, Coroutine* coroutine) {
   if (was_idle) {
     processor->idle = false;
     g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+    if (owner == nullptr) processor->owner = kBinding;
   }
   processor->lock.unlock();
   if (!was_idle) return;

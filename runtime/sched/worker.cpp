@@ -149,8 +149,8 @@ bool steal(Worker* worker) {
     }
     if (taken.empty()) continue;
     g_scheduler.steals.fetch_add(1, std::memory_order_relaxed);
-    SpinGuard guard(mine->lock);
-    while (Coroutine* coroutine = taken.pop()) mine->queue.push(coroutine);
+    // By the ordinary way: the monitor may have taken `mine` meanwhile, and its new worker be asleep.
+    while (Coroutine* coroutine = taken.pop()) push_runnable(mine, coroutine);
     return true;
   }
   return false;
@@ -221,6 +221,9 @@ void sleep_in_poller(Worker* worker) {
     worker->sleep_state.store(kAwake, std::memory_order_seq_cst);
   }
   g_scheduler.poller.store(nullptr, std::memory_order_seq_cst);
+  // The monitor may have taken our processor while we woke, and its new worker have gone to sleep because there was a poller
+  // still: then somebody has to become one.
+  if (!owns(worker) && g_scheduler.running.load(std::memory_order_seq_cst) == 0) kick_idle_processor(nullptr);
 }
 
 // The processor is turned running again by whoever pushes to it; after a sleep that ended otherwise, by ourselves.
@@ -240,6 +243,7 @@ void go_idle(Worker* worker) {
   {
     SpinGuard guard(processor->lock);
     if (processor->owner != worker || !processor->queue.empty()) return;
+    COSHIM_CHECK_DEBUG(!processor->idle);
     processor->idle = true;
     worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
     running = g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst) - 1;
@@ -282,13 +286,14 @@ Coroutine* find_runnable(Worker* worker) {
     uint64_t now = tick_counter();
     processor->last_round = now;
     look_at_backlog(processor, now);
-    fire_due_timers(processor);
+    // Also those of processors that nobody runs at the moment.
+    for (int i = 0; i < g_scheduler.processor_count; ++i) {
+      Processor* each = &g_scheduler.processors[i];
+      if (each == processor || each->idle) fire_due_timers(each);
+    }
     look_at_descriptors(processor, now);
     if (Coroutine* next = pop_owned(worker)) return next;
     if (steal(worker)) continue;
-    // Also the timers of processors that nobody runs at the moment.
-    for (int i = 0; i < g_scheduler.processor_count; ++i) fire_due_timers(&g_scheduler.processors[i]);
-    if (Coroutine* next = pop_owned(worker)) return next;
     go_idle(worker);
   }
 }
@@ -314,6 +319,7 @@ bool kick_idle_processor(const Processor* except) {
       processor->idle = false;
       g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
       owner = processor->owner;
+      if (owner == nullptr) processor->owner = kBinding;
     }
     if (owner != nullptr) {
       wake_worker(owner);

@@ -191,12 +191,13 @@ int join_coroutine(Coroutine* target, void** result, Nanoseconds deadline) {
       WaitResult woken = waiter.wait(deadline, true);
       if (woken == WaitResult::woken) continue;
       if ((target->join_state.load(std::memory_order_acquire) & kEnded) != 0) break;
-      bool cancelled = (current_thread()->interrupts.load(std::memory_order_acquire) & kInterruptCancel) != 0;
-      if (woken == WaitResult::interrupted && !cancelled) {
-        current_thread()->interrupts.fetch_and(~kInterruptSignal);
-        continue;
+      if (woken == WaitResult::timed_out) {
+        outcome = ETIMEDOUT;
+        break;
       }
-      outcome = woken == WaitResult::timed_out ? ETIMEDOUT : -1;
+      // join goes on after a signal handler (pthread_join(3)); a cancellation is for the caller's cancellation point, once.
+      if ((current_thread()->interrupts.exchange(0, std::memory_order_acq_rel) & kInterruptCancel) == 0) continue;
+      outcome = -1;
       break;
     }
   }

@@ -30,6 +30,8 @@ std::atomic<Block*> g_blocks{nullptr};
 size_t g_fresh_left;
 Coroutine* g_fresh;
 uint64_t g_next_id = 1;
+// Differs between parent and child: process-shared objects remember their owner by it. A hash of the pid.
+uint64_t g_tid_base;
 uint64_t g_alive, g_peak;
 
 SpinLock g_kernel_lock;
@@ -66,6 +68,7 @@ void release_kernel_record(void* record) {
 
 Coroutine* acquire_coroutine() {
   SpinGuard guard(g_lock);
+  if (g_tid_base == 0) g_tid_base = static_cast<uint32_t>(sys::getpid()) * 0x9E3779B1U | 1;
   Coroutine* coroutine = g_free;
   if (coroutine != nullptr) {
     g_free = coroutine->pool_next;
@@ -75,7 +78,7 @@ Coroutine* acquire_coroutine() {
     --g_fresh_left;
   }
   coroutine->id = g_next_id++;
-  coroutine->tid = static_cast<pid_t>(kFirstTid + coroutine->id % kTidRange);
+  coroutine->tid = static_cast<pid_t>(kFirstTid + (coroutine->id + g_tid_base) % kTidRange);
   coroutine->is_coroutine = true;
   if (++g_alive > g_peak) g_peak = g_alive;
   return coroutine;
@@ -170,6 +173,7 @@ void lock_pools_for_fork() {
 
 void unlock_pools_after_fork(bool child) {
   if (child) {
+    g_tid_base = 0;
     g_kernel_lock.reset();
     g_lock.reset();
     return;

@@ -1,0 +1,221 @@
+"""The one scenario that every threaded server goes through, natively and preloaded; answers are compared byte by byte.
+
+Thousands of idle connections stand while others are served; then half of the idle ones go on, and the server is stopped
+with the rest still open.
+"""
+
+import asyncio
+import contextlib
+import time
+
+import harness
+from harness import Failure
+from traffic import Origin, in_parallel
+
+ACCEPT_SECONDS = 60
+SAMPLE_SECONDS = 0.02
+
+
+class Service:
+    """What a test says about its server. The methods are given the port of the origin through self.origin."""
+
+    name = ""
+    # How many connections the test opens at a time: not more than the server's listen backlog holds.
+    opened_at_once = 50
+    # Clients that are served at the same time, and how often each goes through all kinds of request.
+    clients = 60
+    rounds = 2
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.port = harness.free_port()
+        self.origin = None
+
+    def command(self):
+        """The server's command line; called once a run, so that it may write configuration files."""
+        raise NotImplementedError
+
+    async def requests(self):
+        """One client going through all kinds of request on connections of its own: {name: answer}."""
+        raise NotImplementedError
+
+    async def oddities(self):
+        """What is asked once, before the crowd comes: refused, malformed and unusual requests."""
+        return {}
+
+    async def open_idle(self, number):
+        """Returns an idle connection; idle_descriptors says how many descriptors it is to cost the server."""
+        raise NotImplementedError
+
+    def idle_descriptors(self, number):
+        """Descriptors of the server that the idle connection of this number is known to hold: a lower bound."""
+        return 1
+
+    async def resume_idle(self, connection, number):
+        """Goes on with an idle connection and returns the answer."""
+        raise NotImplementedError
+
+    async def rude(self, number):
+        """A client that goes away in the middle; there is no answer to compare."""
+
+
+class Outcome:
+    """What one run showed."""
+
+    def __init__(self):
+        self.answers = {}
+        self.status = None
+        self.errors = ""
+        self.output = ""
+        self.threads = 0
+
+
+class Run:
+    """One server process going through the scenario."""
+
+    def __init__(self, service, mode, idle):
+        self.service = service
+        self.mode = mode
+        self.idle = idle
+        self.outcome = Outcome()
+        self.server = harness.Server(mode, service.command(), service.directory)
+
+    async def go(self):
+        self.server.wait_until_listening(self.service.port)
+        self.outcome.answers.update(await self.service.oddities())
+        idle = await self._open_idle()
+        self._check_threads()
+        watcher = asyncio.ensure_future(self._watch_threads())
+        await self._serve_crowd()
+        await self._resume_half(idle)
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        await self._stop(idle)
+        return self.outcome
+
+    async def _open_idle(self):
+        """Opens the idle connections in batches and waits until the server has accepted each batch."""
+        idle = {}
+        wanted = harness.count_descriptors(self.server.pid)
+        for start in range(0, self.idle, self.service.opened_at_once):
+            numbers = range(start, min(start + self.service.opened_at_once, self.idle))
+            opened = await in_parallel([self.service.open_idle(number) for number in numbers], len(numbers))
+            idle.update(zip(numbers, opened))
+            wanted += sum(self.service.idle_descriptors(number) for number in numbers)
+            await self._wait_for_descriptors(wanted - self.service.opened_at_once)
+        await self._wait_for_descriptors(wanted)
+        return idle
+
+    async def _wait_for_descriptors(self, wanted):
+        deadline = time.monotonic() + ACCEPT_SECONDS
+        while True:
+            have = harness.count_descriptors(self.server.pid)
+            # Connections of the requests before may just have been closed: a few of slack.
+            if have >= wanted - 8:
+                return
+            if time.monotonic() > deadline:
+                raise Failure(f"the server holds {have} descriptors after {ACCEPT_SECONDS} s, {wanted} expected")
+            await asyncio.sleep(0.005)
+
+    def _check_threads(self):
+        threads = harness.count_threads(self.server.pid)
+        self.outcome.threads = max(self.outcome.threads, threads)
+        if self.mode.preloaded and threads > harness.MOST_KERNEL_THREADS:
+            raise Failure(f"{threads} kernel threads, at most {harness.MOST_KERNEL_THREADS} expected")
+        # Otherwise the limit would prove nothing.
+        if not self.mode.preloaded and threads < self.idle:
+            raise Failure(f"only {threads} threads natively with {self.idle} idle connections")
+
+    async def _watch_threads(self):
+        most = 0
+        while True:
+            most = max(most, harness.count_threads(self.server.pid))
+            self.outcome.threads = max(self.outcome.threads, most)
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def _serve_crowd(self):
+        at_once = min(self.service.clients, self.service.opened_at_once)
+        jobs = [self.service.requests() for _ in range(self.service.clients * self.service.rounds)]
+        rude = [self.service.rude(number) for number in range(self.service.clients)]
+        results = await in_parallel(jobs + rude, at_once)
+        for number, answers in enumerate(results[:len(jobs)]):
+            for name, answer in answers.items():
+                # Every client asks the same: every client is to get the same.
+                if self.outcome.answers.setdefault(name, answer) != answer:
+                    harness.compare_bytes(self.mode, f"{name}, client {number}", self.outcome.answers[name], answer)
+
+    async def _resume_half(self, idle):
+        numbers = list(range(0, self.idle, 2))
+        # Every second pair, so that both even and odd kinds of idle connection go on.
+        numbers = [number for number in range(self.idle) if number // 2 % 2 == 0]
+        answers = await in_parallel([self._resume_one(idle.pop(number), number) for number in numbers],
+                                    self.service.opened_at_once)
+        for number, answer in zip(numbers, answers):
+            self.outcome.answers[f"idle connection {number}"] = answer
+
+    async def _resume_one(self, connection, number):
+        answer = await self.service.resume_idle(connection, number)
+        await connection.close()
+        return answer
+
+    async def _stop(self, idle):
+        if self.mode.preloaded:
+            self._check_limit()
+        # The server may want its clients' answers to end: wait without blocking the loop that gives them.
+        stopping = asyncio.get_running_loop().run_in_executor(None, self.server.stop)
+        self.outcome.status = await stopping
+        for connection in idle.values():
+            connection.reset()
+        if harness.is_listening(self.service.port):
+            raise Failure("somebody still listens on the server's port after its end")
+        self.outcome.errors = self.server.errors()
+        self.outcome.output = self.server.output()
+
+    def _check_limit(self):
+        if self.outcome.threads > harness.MOST_KERNEL_THREADS:
+            raise Failure(f"{self.outcome.threads} kernel threads while clients were served, "
+                          f"at most {harness.MOST_KERNEL_THREADS} expected")
+
+
+async def run_mode(service, mode, arguments):
+    service.origin = Origin()
+    await service.origin.start()
+    run = Run(service, mode, arguments.idle)
+    try:
+        return await asyncio.wait_for(run.go(), arguments.timeout)
+    except asyncio.TimeoutError:
+        raise Failure(f"{mode.name}: hangs: no end after {arguments.timeout:g} s\n{run.server.explain()}") from None
+    except (Failure, OSError, asyncio.IncompleteReadError) as failure:
+        raise Failure(f"{mode.name}: {type(failure).__name__}: {failure}\n{run.server.explain()}\n"
+                      f"stderr:\n{run.server.errors()[-4000:]}") from None
+    finally:
+        run.server.kill()
+        service.origin.close()
+
+
+def compare(mode, native, outcome):
+    harness.compare_answers(mode, native.answers, outcome.answers)
+    if outcome.status != native.status:
+        raise Failure(f"{mode.name}: {harness.describe_status(outcome.status)} after SIGTERM, natively "
+                      f"{harness.describe_status(native.status)}")
+    harness.compare_errors(mode, native.errors, outcome.errors)
+
+
+def run_service(service_class, arguments):
+    """The whole test of one server."""
+    harness.raise_descriptor_limit()
+
+    def body(directory):
+        service = service_class(directory)
+        native = None
+        for mode in harness.modes(arguments):
+            began = time.monotonic()
+            outcome = asyncio.run(run_mode(service, mode, arguments))
+            native = native or outcome
+            compare(mode, native, outcome)
+            print(f"{service.name}, {mode.name}: {len(outcome.answers)} answers as natively, "
+                  f"at most {outcome.threads} kernel threads with {arguments.idle} idle connections, "
+                  f"{harness.describe_status(outcome.status)} ({time.monotonic() - began:.0f} s)", flush=True)
+
+    harness.run_test(body)
