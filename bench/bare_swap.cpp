@@ -1,5 +1,5 @@
-// The bound of a switch: the callee-saved registers, MXCSR, the x87 control word and the FS base, as the System
-// V ABI asks of a function call and glibc of a thread.
+// The bound of a switch: the callee-saved registers, MXCSR, the x87 control word and the FS base, as the
+// System V ABI asks of a function call and glibc of a thread.
 #include "bare_swap.h"
 
 #include <sys/auxv.h>
@@ -10,7 +10,7 @@
 
 extern "C" void bare_swap(void** save, void* load, uintptr_t fs_base);
 __asm__(
-    ".text\n"
+    ".pushsection .text\n"
     ".type bare_swap, @function\n"
     "bare_swap:\n"
     "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
@@ -19,7 +19,8 @@ __asm__(
     "ldmxcsr (%rsp)\nfldcw 4(%rsp)\nadd $8, %rsp\n"
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\n"
     "pop %rcx\njmp *%rcx\n"
-    ".size bare_swap, . - bare_swap\n");
+    ".size bare_swap, . - bare_swap\n"
+    ".popsection\n");
 
 namespace {
 
@@ -50,7 +51,7 @@ void run_bare_swaps(long swaps) {
   }
   __asm__("mov %%fs:0x10, %0" : "=r"(g_fs_base));
   alignas(16) static char stack[65536];
-  auto* frame = reinterpret_cast<Frame*>(stack + sizeof(stack) - 16 - sizeof(Frame) + 8);
+  auto* frame = reinterpret_cast<Frame*>(stack + sizeof(stack) - sizeof(Frame));
   *frame = Frame{kControlWords, {}, other_side, 0};
   g_there = frame;
   for (long i = 0; i < swaps / 2; ++i) bare_swap(&g_here, g_there, g_fs_base);

@@ -1,6 +1,9 @@
-/* N threads, alive and blocked in read() on a socket pair each, or asleep, or on a condition. Says "idle",
- * then waits for a line. Usage: idle_threads N read|sleep|condition */
+/* N threads, alive and blocked: in read() on a socket pair each, asleep, or on a condition.
+ * Usage: idle_threads N read|sleep|condition
+ * Says "ready" (the descriptors exist, no thread does), waits for a line, says "idle" (all threads are
+ * blocked), waits for a line, ends: so the caller can look at the difference. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,57 +13,80 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
-static int started;
-
-static void begin(void) {
-  __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
-}
+static atomic_int started;
 
 static void* reader(void* fd) {
   char byte;
-  begin();
+  ++started;
   return read((int)(long)fd, &byte, 1) == 1 ? fd : NULL;
 }
+
 static void* sleeper(void* unused) {
-  begin();
+  ++started;
   sleep(100000);
   return unused;
 }
+
 static void* waiter(void* unused) {
   pthread_mutex_lock(&mutex);
-  begin();
+  ++started;
   for (;;) pthread_cond_wait(&condition, &mutex);
   return unused;
 }
 
-int main(int argc, char** argv) {
-  int count = argc == 3 ? atoi(argv[1]) : 0;
+static const struct {
+  const char* name;
+  void* (*routine)(void*);
+} kinds[] = {{"read", reader}, {"sleep", sleeper}, {"condition", waiter}};
+
+static void fail(const char* what, int error) {
+  fprintf(stderr, "idle_threads: %s: %s\n", what, strerror(error));
+  exit(1);
+}
+
+static void say_and_wait(const char* word) {
+  printf("%s\n", word);
+  fflush(stdout);
+  (void)!getchar();
+}
+
+static void raise_descriptor_limit(void) {
   struct rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-  if (count == 0) return 2;
-  int reads = strcmp(argv[2], "read") == 0;
-  void* (*routine)(void*) = reads ? reader : strcmp(argv[2], "sleep") == 0 ? sleeper : waiter;
-  int* pairs = calloc((size_t)count * 2, sizeof(int));
-  for (int i = 0; reads && i < count; ++i) {
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, &pairs[i * 2]) != 0) return 1;
+}
+
+/* One end for the thread to read from; nobody writes to the other. */
+static int silent_socket(void) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
+    perror("idle_threads: socketpair");
+    exit(1);
   }
-  printf("ready\n"); /* the descriptors are there, the threads are not */
-  fflush(stdout);
-  (void)!getchar();
+  return pair[0];
+}
+
+int main(int argc, char** argv) {
+  int count = argc == 3 ? atoi(argv[1]) : 0;
+  void* (*routine)(void*) = NULL;
+  for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); ++i)
+    if (strcmp(argv[2], kinds[i].name) == 0) routine = kinds[i].routine;
+  if (count < 1 || routine == NULL) {
+    fprintf(stderr, "usage: idle_threads N read|sleep|condition\n");
+    return 2;
+  }
+  raise_descriptor_limit();
+  long* arguments = calloc((size_t)count, sizeof(long));
+  for (int i = 0; i < count; ++i) arguments[i] = routine == reader ? silent_socket() : 0;
+  say_and_wait("ready");
   for (int i = 0; i < count; ++i) {
     pthread_t thread;
-    int error = pthread_create(&thread, NULL, routine, (void*)(long)pairs[i * 2]);
-    if (error != 0) {
-      fprintf(stderr, "idle_threads: %s at thread %d\n", strerror(error), i);
-      return 1;
-    }
+    int error = pthread_create(&thread, NULL, routine, (void*)arguments[i]);
+    if (error != 0) fail("pthread_create", error);
   }
-  while (__atomic_load_n(&started, __ATOMIC_SEQ_CST) < count) usleep(1000);
-  usleep(300000);
-  printf("idle\n");
-  fflush(stdout);
-  (void)!getchar();
-  _exit(0);
+  while (started < count) usleep(1000);
+  usleep(300000); /* from the counter to the blocking call */
+  say_and_wait("idle");
+  _exit(0); /* the threads never end */
 }

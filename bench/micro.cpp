@@ -1,208 +1,210 @@
-// Costs of single operations, in nanoseconds of CPU time of the process, measured inside a created thread
-// (main is a kernel thread under the shim too, and not what a server's time goes into). Usage: micro
-// switch|bare|semaphore|create|create-wave|mutex|contended|condition
+// Costs of single operations between threads. Usage: micro MODE [COUNT]
+// Prints "CPU WALL", nanoseconds per operation: CPU time of the whole process (CLOCK_PROCESS_CPUTIME_ID:
+// every thread's, hidden ones too) and elapsed time.
+//
+// All of it runs in a created thread, not in main: under the shim main is a kernel thread, and a server's
+// time does not go into main.
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <time.h>
 
-#include <cstdint>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "bare_swap.h"
+
 namespace {
 
-double cpu_now() {
+long g_count;  // operations asked for
+
+[[noreturn]] void fail(const char* what) {
+  fprintf(stderr, "micro: %s\n", what);
+  exit(1);
+}
+
+double read_clock(clockid_t clock) {
   timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
 }
 
 pthread_t start(void* (*routine)(void*), void* argument = nullptr) {
   pthread_t thread;
-  if (pthread_create(&thread, nullptr, routine, argument) != 0) abort();
+  int error = pthread_create(&thread, nullptr, routine, argument);
+  if (error != 0) fail(strerror(error));
   return thread;
 }
 
-void report(double from, double operations) {
-  printf("%.1f\n", (cpu_now() - from) / operations);
+// Runs `routine` in `count` threads that begin together; returns when all have ended.
+constexpr int kMostThreads = 8;
+pthread_barrier_t g_start_line;
+void run_together(int count, void* (*routine)(void*)) {
+  pthread_t threads[kMostThreads];
+  pthread_barrier_init(&g_start_line, nullptr, static_cast<unsigned>(count));
+  for (long i = 0; i < count; ++i) threads[i] = start(routine, reinterpret_cast<void*>(i));
+  for (int i = 0; i < count; ++i) pthread_join(threads[i], nullptr);
 }
 
-// --- the bound: six registers, MXCSR, x87 control word and FS base, between two contexts ---
+// --- what was handed over: counted, since a yield need not switch and an unlock need not hand over ---
 
-extern "C" void bare_swap(void** save, void* load, uintptr_t fs_base);
-__asm__(
-    ".text\n.type bare_swap, @function\nbare_swap:\n"
-    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
-    "sub $8, %rsp\nstmxcsr (%rsp)\nfnstcw 4(%rsp)\n"
-    "mov %rsp, (%rdi)\nmov %rsi, %rsp\nwrfsbase %rdx\n"
-    "ldmxcsr (%rsp)\nfldcw 4(%rsp)\nadd $8, %rsp\n"
-    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\npop %rcx\njmp *%rcx\n");
+std::atomic<long> g_holder{-1};
+std::atomic<long> g_changes{0};
 
-void *g_here, *g_there;
-uintptr_t g_fs;
-
-void other_side() {
-  for (;;) bare_swap(&g_there, g_here, g_fs);
+void note_holder(long me) {
+  if (g_holder.load(std::memory_order_relaxed) == me) return;
+  g_holder.store(me, std::memory_order_relaxed);
+  g_changes.store(g_changes.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-void run_bare() {
-  constexpr int kCount = 20000000;
-  __asm__("mov %%fs:0x10, %0" : "=r"(g_fs));
-  alignas(16) static char stack[65536];
-  auto* top = reinterpret_cast<uint64_t*>(stack + sizeof(stack)) - 9;
-  memset(top, 0, 9 * 8);
-  top[0] = 0x037f00001f80;  // control words
-  top[7] = reinterpret_cast<uint64_t>(&other_side);
-  g_there = top;
-  double from = cpu_now();
-  for (int i = 0; i < kCount; ++i) bare_swap(&g_here, g_there, g_fs);
-  report(from, 2.0 * kCount);
+long changes_of(long attempts) {
+  if (g_changes < attempts / 100) fail("the threads hardly took turns: pin them to one core");
+  return g_changes;
 }
 
-// --- switch: two threads that yield to each other ---
+// --- modes: each returns how many operations it did ---
 
-constexpr int kYields = 1000000;
-void* yielder(void*) {
-  for (int i = 0; i < kYields; ++i) sched_yield();
-  return nullptr;
-}
-void run_switch() {
-  double from = cpu_now();
-  pthread_t a = start(yielder), b = start(yielder);
-  pthread_join(a, nullptr);
-  pthread_join(b, nullptr);
-  report(from, 2.0 * kYields);
+long bare() {
+  run_bare_swaps(g_count);
+  return g_count;
 }
 
-// --- semaphores: there and back ---
-
-constexpr int kRounds = 200000;
-sem_t g_ping, g_pong;
-void* ponger(void*) {
-  for (int i = 0; i < kRounds; ++i) {
-    sem_wait(&g_ping);
-    sem_post(&g_pong);
+// Two threads yield to each other; an operation is a switch that happened.
+void* yield_in_turn(void* me) {
+  pthread_barrier_wait(&g_start_line);
+  for (long i = 0; i < g_count / 2; ++i) {
+    note_holder(reinterpret_cast<long>(me));
+    sched_yield();
   }
   return nullptr;
 }
-void run_semaphore() {
-  sem_init(&g_ping, 0, 0);
-  sem_init(&g_pong, 0, 0);
-  double from = cpu_now();
-  pthread_t other = start(ponger);
-  for (int i = 0; i < kRounds; ++i) {
-    sem_post(&g_ping);
-    sem_wait(&g_pong);
-  }
-  pthread_join(other, nullptr);
-  report(from, 2.0 * kRounds);
+long yield_switch() {
+  run_together(2, yield_in_turn);
+  return changes_of(g_count);
 }
 
-// --- condition: hand-over between two threads ---
+// Two threads, a semaphore in each direction; an operation is one way.
+sem_t g_go[2];
+void* ping_pong(void* argument) {
+  long me = reinterpret_cast<long>(argument);
+  pthread_barrier_wait(&g_start_line);
+  for (long i = 0; i < g_count / 2; ++i) {
+    sem_wait(&g_go[me]);
+    sem_post(&g_go[!me]);
+  }
+  return nullptr;
+}
+long semaphore() {
+  sem_init(&g_go[0], 0, 1);
+  sem_init(&g_go[1], 0, 0);
+  run_together(2, ping_pong);
+  return g_count;
+}
 
+// Two threads, one mutex, one condition; an operation is a turn handed over.
 pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t g_turn_changed = PTHREAD_COND_INITIALIZER;
-int g_turn;
-void take_turns(int me) {
-  for (int i = 0; i < kRounds; ++i) {
+long g_turn;
+void* take_turns(void* argument) {
+  long me = reinterpret_cast<long>(argument);
+  pthread_barrier_wait(&g_start_line);
+  for (long i = 0; i < g_count / 2; ++i) {
     pthread_mutex_lock(&g_mutex);
     while (g_turn != me) pthread_cond_wait(&g_turn_changed, &g_mutex);
     g_turn = !me;
     pthread_cond_signal(&g_turn_changed);
     pthread_mutex_unlock(&g_mutex);
   }
-}
-void* second(void*) {
-  take_turns(1);
   return nullptr;
 }
-void run_condition() {
-  double from = cpu_now();
-  pthread_t other = start(second);
-  take_turns(0);
-  pthread_join(other, nullptr);
-  report(from, 2.0 * kRounds);
+long condition() {
+  run_together(2, take_turns);
+  return g_count;
 }
 
-// --- mutex ---
-
-void run_mutex() {
-  constexpr int kCount = 20000000;
-  double from = cpu_now();
-  for (int i = 0; i < kCount; ++i) {
+long mutex() {
+  for (long i = 0; i < g_count; ++i) {
     pthread_mutex_lock(&g_mutex);
     pthread_mutex_unlock(&g_mutex);
   }
-  report(from, kCount);
+  return g_count;
 }
 
-constexpr int kContenders = 8, kTurns = 100000;
-long g_counter;
-void* contender(void*) {
-  for (int i = 0; i < kTurns; ++i) {
+// Whoever has the mutex yields, so that the others come to wait for it, and yields again when it has let go,
+// so that one of them gets it; an operation is a change of the holder.
+constexpr int kContenders = 4;
+void* contend(void* me) {
+  pthread_barrier_wait(&g_start_line);
+  for (long i = 0; i < g_count / kContenders; ++i) {
     pthread_mutex_lock(&g_mutex);
-    ++g_counter;
-    if (i % 64 == 0) sched_yield();  // so that somebody has to wait
+    note_holder(reinterpret_cast<long>(me));
+    sched_yield();
     pthread_mutex_unlock(&g_mutex);
+    sched_yield();
   }
   return nullptr;
 }
-void run_contended() {
-  pthread_t threads[kContenders];
-  double from = cpu_now();
-  for (pthread_t& thread : threads) thread = start(contender);
-  for (pthread_t thread : threads) pthread_join(thread, nullptr);
-  if (g_counter != static_cast<long>(kContenders) * kTurns) abort();
-  report(from, static_cast<double>(kContenders) * kTurns);
+long contended() {
+  run_together(kContenders, contend);
+  return changes_of(g_count);
 }
-
-// --- create and join ---
 
 void* nothing(void* argument) {
   return argument;
 }
-void run_create() {
-  constexpr int kCount = 50000;
-  double from = cpu_now();
-  for (int i = 0; i < kCount; ++i) pthread_join(start(nothing), nullptr);
-  report(from, kCount);
+long create() {
+  for (long i = 0; i < g_count; ++i) pthread_join(start(nothing), nullptr);
+  return g_count;
 }
-void run_create_wave() {
-  constexpr int kWaves = 500, kWave = 100;
-  double from = cpu_now();
-  for (int wave = 0; wave < kWaves; ++wave) {
+
+constexpr long kWave = 100;
+long create_wave() {
+  for (long done = 0; done < g_count; done += kWave) {
     pthread_t threads[kWave];
     for (pthread_t& thread : threads) thread = start(nothing);
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
   }
-  report(from, kWaves * kWave);
+  return (g_count + kWave - 1) / kWave * kWave;
 }
 
 struct Mode {
   const char* name;
-  void (*run)();
+  long (*run)();
+  long count;  // a second or so of the native run
 } const kModes[] = {
-    {"bare", run_bare},           {"switch", run_switch},
-    {"semaphore", run_semaphore}, {"condition", run_condition},
-    {"mutex", run_mutex},         {"contended", run_contended},
-    {"create", run_create},       {"create-wave", run_create_wave},
+    {"bare", bare, 20000000},         {"switch", yield_switch, 1000000},   {"semaphore", semaphore, 400000},
+    {"condition", condition, 400000}, {"mutex", mutex, 20000000},          {"contended", contended, 200000},
+    {"create", create, 30000},        {"create-wave", create_wave, 30000},
 };
 
-void* run_mode(void* mode) {
-  static_cast<const Mode*>(mode)->run();
+void* measure(void* argument) {
+  const Mode& mode = *static_cast<const Mode*>(argument);
+  double cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID), wall = read_clock(CLOCK_MONOTONIC);
+  auto operations = static_cast<double>(mode.run());
+  cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+  wall = read_clock(CLOCK_MONOTONIC) - wall;
+  printf("%.2f %.2f\n", cpu / operations, wall / operations);
   return nullptr;
+}
+
+int usage() {
+  fprintf(stderr, "usage: micro MODE [COUNT], MODE one of:");
+  for (const Mode& mode : kModes) fprintf(stderr, " %s", mode.name);
+  fprintf(stderr, "\n");
+  return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   for (const Mode& mode : kModes) {
-    if (argc != 2 || strcmp(argv[1], mode.name) != 0) continue;
-    pthread_join(start(run_mode, const_cast<Mode*>(&mode)), nullptr);
+    if (argc < 2 || argc > 3 || strcmp(argv[1], mode.name) != 0) continue;
+    g_count = argc == 3 ? atol(argv[2]) : mode.count;
+    if (g_count < 2) return usage();
+    pthread_join(start(measure, const_cast<Mode*>(&mode)), nullptr);
     return 0;
   }
-  fprintf(stderr, "usage: micro MODE\n");
-  return 2;
+  return usage();
 }

@@ -1,214 +1,264 @@
 #!/usr/bin/env python3
-"""Measures the shim against the native run (and a hand-written epoll loop) in one run; prints ratios and the goals beside them.
+"""Measures ordinary pthread programs natively and under the shim in one run, in turn (native, shim, bound, native, shim, ...),
+takes medians, and prints ratios with the goals beside them. docs/performance.md explains each figure.
 
-  bench/run.py [--build DIR] [--quick] [--only switch,create,mutex,condition,echo,churn,memory] [--json FILE]
+The measured program is pinned to one core (which makes the shim use one worker) and the load client to another. Costs
+are CPU time of the measured process, which other load on the machine disturbs less than elapsed time. Run it on a
+machine that does nothing else: the kernel's own memory is read system-wide.
 
-Native and shim runs alternate; figures are medians. The echo servers are pinned to one core and the client to another.
-Costs are CPU time (of the process; utime + stime), which is steadier than wall time on a shared machine.
+Status 0: all was measured; 1: a measurement failed, or --check was given and a goal was not met; 2: wrong usage.
 """
 import argparse
-import json
 import os
-import statistics
+import platform
+import resource
+import signal
 import subprocess
 import sys
-import time
 
-HERTZ = os.sysconf("SC_CLK_TCK")
+from measure import Failed, Programs, difference, memory_with_slab
+from table import Goal, Table
+
+SECTIONS = ("switch", "create", "mutex", "condition", "memory", "echo", "churn")
+SPARE_DESCRIPTORS = 64  # beyond one a connection: the listener, the shim's own, standard streams
+
+# Rows of single operations: section, mode of bench/micro, name, goals for CPU time, count in the --quick form.
+MICRO = (
+    ("switch", "switch", "switch (sched_yield, two threads)", (Goal("bare", 3),), 200000),
+    ("switch", "semaphore", "switch (semaphore, there and back)", (), 100000),
+    ("create", "create", "create + join, one at a time", (Goal("native", 1 / 30, "at least 30x faster than native"),), 10000),
+    ("create", "create-wave", "create + join, waves of 100", (), 10000),
+    ("mutex", "mutex", "mutex lock + unlock, uncontended", (Goal("native", 1.3),), 5000000),
+    ("mutex", "contended", "mutex handed over, 4 threads", (), 40000),
+    ("condition", "condition", "condition hand-over", (), 100000),
+)
 
 
 class Bench:
-    def __init__(self, options):
-        self.options = options
-        self.build = os.path.abspath(options.build)
-        self.lib = os.path.join(self.build, "libcoshim.so")
-        self.repeat = 1 if options.quick else 3
-        self.results = []
+    def __init__(self, options, programs):
+        self.options, self.programs, self.table = options, programs, Table()
+        self.runs = ["native"] if options.native_only else ["native", "shim"]
 
-    def environment(self, shim):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("COSHIM_") and k != "LD_PRELOAD"}
-        if shim:
-            environment["LD_PRELOAD"] = self.lib
-        return environment
+    def repeated(self, what, runs, measure):
+        """Calls `measure(run)` for each run in turn, repeatedly: {run: [result, ...]}. A run that fails is left out from
+        then on, and said so."""
+        results, failed = {run: [] for run in runs}, set()
+        for _ in range(self.options.repetitions):
+            for run in runs:
+                if run in failed:
+                    continue
+                try:
+                    results[run].append(measure(run))
+                except Failed as error:
+                    failed.add(run)
+                    results[run] = []
+                    self.table.failed(what, error)
+        return results
 
-    def row(self, name, native, shim, goal=None, bound=None, unit="ns", note=""):
-        ratio = shim / native if native else float("nan")
-        met = ""
-        if goal is not None:
-            met = "met" if ratio <= goal else "NOT MET"
-        self.results.append({"name": name, "native": native, "shim": shim, "bound": bound, "ratio": ratio, "goal": goal,
-                             "unit": unit, "note": note})
-        text_bound = f"{bound:12.1f}" if bound is not None else " " * 12
-        text_goal = f"<= {goal:.3g}: {met}" if goal is not None else ""
-        print(f"{name:34} {native:12.1f} {shim:12.1f} {text_bound} {unit:8} {ratio:8.3f}  {text_goal} {note}", flush=True)
+    def rows_of(self, results, rows):
+        """`rows`: (name, unit, key of each result, goals)."""
+        for name, unit, key, goals in rows:
+            self.table.row(name, unit, {run: [result[key] for result in list_] for run, list_ in results.items()}, goals)
 
     # --- single operations ---
 
-    def micro(self, mode, shim):
-        command = ["taskset", "-c", "0", os.path.join(self.build, "bench", "micro"), mode]
-        return float(subprocess.run(command, env=self.environment(shim), check=True, capture_output=True, text=True,
-                                    timeout=300).stdout)
-
-    def micro_pair(self, mode):
-        native, shim = [], []
-        for _ in range(self.repeat):
-            native.append(self.micro(mode, False))
-            shim.append(self.micro(mode, True))
-        return statistics.median(native), statistics.median(shim)
-
-    def run_micro(self, only):
-        if "switch" in only:
-            bare = statistics.median(self.micro("bare", False) for _ in range(self.repeat))
-            native, shim = self.micro_pair("switch")
-            self.row("switch (sched_yield)", native, shim, bound=bare)
-            self.row("switch against the bare swap", bare, shim, goal=3.0, note="bare register swap with FS write as 1")
-            self.row("semaphore hand-over", *self.micro_pair("semaphore"))
-        if "create" in only:
-            self.row("create + join", *self.micro_pair("create"), goal=1 / 30)
-            self.row("create + join, waves of 100", *self.micro_pair("create-wave"))
-        if "mutex" in only:
-            self.row("mutex, uncontended", *self.micro_pair("mutex"), goal=1.3)
-            self.row("mutex, 8 threads contend", *self.micro_pair("contended"))
-        if "condition" in only:
-            self.row("condition hand-over", *self.micro_pair("condition"))
+    def run_micro(self):
+        chosen = [row for row in MICRO if row[0] in self.options.only]
+        if chosen:
+            self.table.section("Single operations; bound: the bare register swap with FS-base write")
+        for section, mode, name, goals, quick_count in chosen:
+            def measure(run, mode=mode, count=quick_count):
+                if run == "bare":
+                    arguments = ["micro", "bare"]
+                else:
+                    arguments = ["micro", mode, *([count] if self.options.quick else [])]
+                with self.programs.start(arguments, run) as program:
+                    cpu, wall = map(float, program.read_line(120).split())
+                    return {"cpu": cpu, "wall": wall}
+            runs = self.runs + (["bare"] if section == "switch" else [])
+            self.rows_of(self.repeated(name, runs, measure),
+                         [(name + ": CPU", "ns", "cpu", goals), ("  elapsed", "ns", "wall", ())])
 
     # --- servers ---
 
-    def start_server(self, program, shim, core="0"):
-        process = subprocess.Popen(["taskset", "-c", core, os.path.join(self.build, program)], env=self.environment(shim),
-                                   stdout=subprocess.PIPE, text=True)
-        line = process.stdout.readline()
-        if not line.startswith("listening on"):
-            raise SystemExit(f"{program} did not start")
-        return process, int(line.rsplit(":", 1)[1])
-
-    @staticmethod
-    def cpu_seconds(pid):
-        with open(f"/proc/{pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / HERTZ
-
-    @staticmethod
-    def status(pid):
-        values = {}
-        with open(f"/proc/{pid}/status") as status:
-            for line in status:
-                key, _, rest = line.partition(":")
-                values[key] = rest.split()[0] if rest.split() else ""
-        return values
-
-    def echo(self, program, shim, connections, seconds):
-        server, port = self.start_server(program, shim)
+    def server(self, run):
+        program = self.programs.start(["echo_epoll" if run == "epoll" else "echo_threads"], run)
         try:
-            client = subprocess.Popen(["taskset", "-c", "1", os.path.join(self.build, "bench", "echo_load"), str(port),
-                                       str(connections), str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            if client.stdout.readline() != "connected\n":
-                raise SystemExit("echo_load could not connect")
-            status = self.status(server.pid)
-            before = self.cpu_seconds(server.pid)
-            client.stdin.write("go\n")
-            client.stdin.flush()
-            words = client.stdout.readline().split()
-            if len(words) != 4:
-                raise SystemExit("echo_load failed")
-            cpu = self.cpu_seconds(server.pid) - before
-            client.communicate("end\n")
-            messages, elapsed, p50, p99 = int(words[0]), *map(float, words[1:])
-            return {"rate": messages / elapsed, "cpu": cpu / messages * 1e6, "p99": p99, "p50": p50,
-                    "threads": int(status["Threads"]), "rss": int(status["VmRSS"]) + int(status["VmPTE"])}
-        finally:
-            server.kill()
-            server.wait()
+            return program, int(program.read_line().removeprefix("listening on 127.0.0.1:"))
+        except BaseException:
+            program.__exit__()
+            raise
 
-    def echo_set(self, connections, seconds):
-        runs = {"native": [], "shim": [], "epoll": []}
-        for _ in range(self.repeat):
-            runs["native"].append(self.echo("demo_apps/echo_server", False, connections, seconds))
-            runs["shim"].append(self.echo("demo_apps/echo_server", True, connections, seconds))
-            runs["epoll"].append(self.echo("bench/echo_epoll", False, connections, seconds))
-        return {who: {key: statistics.median(run[key] for run in list_) for key in list_[0]} for who, list_ in runs.items()}
+    def loaded(self, run, mode, *load):
+        """A server under load: what a message costs, and what the client saw."""
+        server, port = self.server(run)
+        with server, self.programs.start(["echo_load", mode, port, *load], core="client") as client:
+            client.expect("connected")
+            threads, memory = server.threads(), server.memory()
+            before = server.cpu_ns()
+            client.say()
+            count, seconds, p50, p99 = map(float, client.read_line(self.options.seconds + 60).split())
+            cpu = server.cpu_ns() - before
+            return {"rate": count / seconds, "cpu": cpu / count / 1000, "busy": cpu / seconds / 1e9 * 100, "p50": p50, "p99": p99,
+                    "threads": threads, "memory": sum(memory.values()) / 1024}
 
     def run_echo(self):
-        seconds = 1.5 if self.options.quick else 4
-        for connections in (1, 100, 1000) if self.options.quick else (1, 100, 1000, 8000):
-            s = self.echo_set(connections, seconds)
-            name = f"echo, {connections} connections"
-            goal = 0.75 if connections == 1000 else None
-            self.row(name + ": CPU/message", s["native"]["cpu"], s["shim"]["cpu"], goal=goal, bound=s["epoll"]["cpu"], unit="us")
-            if connections == 1000:
-                self.row("  ... against the epoll loop", s["epoll"]["cpu"], s["shim"]["cpu"], goal=1.25, unit="us")
-            self.row("  messages per second", s["native"]["rate"], s["shim"]["rate"], bound=s["epoll"]["rate"], unit="1/s")
-            self.row("  p99", s["native"]["p99"], s["shim"]["p99"], bound=s["epoll"]["p99"], unit="us")
-            self.row("  kernel threads", s["native"]["threads"], s["shim"]["threads"], bound=s["epoll"]["threads"], unit="")
-            self.row("  RSS + page tables", s["native"]["rss"], s["shim"]["rss"], bound=s["epoll"]["rss"], unit="KiB")
+        for count in self.options.connections:
+            self.table.section(f"Echo of 64 bytes, {count:,} connections; bound: a hand-written epoll loop")
+            if count + SPARE_DESCRIPTORS > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+                self.table.failed(f"echo, {count} connections", "needs a higher hard limit of open files (ulimit -Hn)")
+                continue
+            in_flight = min(count, self.options.in_flight or count)
+            results = self.repeated(f"echo, {count} connections", self.runs + ["epoll"],
+                                    lambda run: self.loaded(run, "load", count, self.options.seconds, in_flight))
+            goals = (Goal("native", 0.75), Goal("epoll", 1.25)) if count == 1000 else ()
+            self.rows_of(results, [(f"echo {count}: server's CPU per message", "us", "cpu", goals), ("  messages", "1/s", "rate", ()),
+                                   ("  server's core busy", "%", "busy", ()), ("  latency, median", "us", "p50", ()),
+                                   ("  latency, p99", "us", "p99", ()), ("  kernel threads", "", "threads", ()),
+                                   ("  RSS, page tables, kernel stacks", "KiB", "memory", ())])
 
     def run_churn(self):
-        s = self.echo_set(0, 1.5 if self.options.quick else 4)
-        self.row("connect, one message, close: CPU", s["native"]["cpu"], s["shim"]["cpu"], bound=s["epoll"]["cpu"], unit="us")
+        for in_flight in (1, 100):
+            name = f"churn, {in_flight} at a time"
+            self.table.section(f"Connect, one message, close; {in_flight} at a time; bound: a hand-written epoll loop")
+            results = self.repeated(name, self.runs + ["epoll"], lambda run: self.loaded(run, "churn", in_flight, self.options.seconds))
+            self.rows_of(results, [(name + ": CPU each", "us", "cpu", ()), ("  connections", "1/s", "rate", ()),
+                                   ("  latency, median", "us", "p50", ()), ("  latency, p99", "us", "p99", ())])
 
     # --- memory ---
 
-    @staticmethod
-    def system_memory():
-        with open("/proc/meminfo") as meminfo:
-            values = {line.split(":")[0]: int(line.split()[1]) for line in meminfo}
-        return values["AnonPages"] + values["Slab"] + values["KernelStack"] + values["PageTables"]
+    def idle_connections(self, run, count):
+        """What a connection adds, all of it: the sockets of both ends, too."""
+        server, port = self.server(run)
+        with server:
+            before = memory_with_slab(server)
+            with self.programs.start(["echo_load", "hold", port, count], core="client") as client:
+                client.expect("connected")
+                after = memory_with_slab(server)
+                client.say()  # ends it with resets: no TIME_WAIT sockets are left
+                client.process.wait(timeout=30)
+            return per_thread(difference(after, before), count)
 
-    def idle(self, shim, count, kind):
-        process = subprocess.Popen([os.path.join(self.build, "bench", "idle_threads"), str(count), kind],
-                                   env=self.environment(shim), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            if process.stdout.readline() != "ready\n":
-                raise SystemExit("idle_threads failed")
-            time.sleep(0.3)
-            before = self.system_memory()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            if process.stdout.readline() != "idle\n":
-                raise SystemExit("idle_threads failed")
-            time.sleep(0.5)
-            return (self.system_memory() - before) * 1024 / count
-        finally:
-            process.kill()
-            process.wait()
-            time.sleep(0.5)
+    def idle_threads(self, run, count, kind):
+        with self.programs.start(["idle_threads", count, kind], run) as program:
+            program.expect("ready")
+            before = memory_with_slab(program)
+            program.say()
+            program.expect("idle", 120)
+            return per_thread(difference(memory_with_slab(program), before), count)
 
     def run_memory(self):
-        count = 4000
-        for kind in ("read", "condition"):
-            native = statistics.median(self.idle(False, count, kind) for _ in range(self.repeat))
-            shim = statistics.median(self.idle(True, count, kind) for _ in range(self.repeat))
-            self.row(f"memory per idle thread ({kind})", native, shim, goal=0.4 if kind == "read" else None, unit="bytes",
-                     note="user, kernel, page tables; default 8 MiB stacks")
+        count = 2000 if self.options.quick else 4000
+        self.table.section(f"Memory of each of {count:,} idle threads: user, page tables, kernel stacks, kernel objects")
+        for kind in ("read", "sleep", "condition"):
+            results = self.repeated(f"memory, {kind}", self.runs, lambda run: self.idle_threads(run, count, kind))
+            self.memory_rows(f"blocked in {kind}", results)
+        results = self.repeated("memory, connections", self.runs + ["epoll"], lambda run: self.idle_connections(run, count))
+        self.memory_rows("connection thread", without_sockets(results), (Goal("native", 0.4),))
+
+    def memory_rows(self, name, results, goals=()):
+        self.rows_of(results, [(name, "bytes", "all", goals), *((f"  {kind}", "bytes", kind, ())
+                               for kind in ("user", "page tables", "kernel stacks", "slab"))])
 
     def run(self):
-        only = set(self.options.only.split(","))
-        print(f"{'what':34} {'native':>12} {'shim':>12} {'bound':>12} {'unit':8} {'ratio':>8}  goal")
-        self.run_micro(only)
-        if "echo" in only:
-            self.run_echo()
-        if "churn" in only:
-            self.run_churn()
-        if "memory" in only:
-            self.run_memory()
-        if self.options.json:
-            with open(self.options.json, "w") as out:
-                json.dump(self.results, out, indent=1)
+        self.run_micro()
+        for section in ("memory", "echo", "churn"):
+            if section in self.options.only:
+                getattr(self, "run_" + section)()
+        self.table.summary()
+
+
+def per_thread(memory, count):
+    memory = {kind: size / count for kind, size in memory.items()}
+    return {**memory, "all": sum(memory.values())}
+
+
+def without_sockets(results):
+    """Takes off what the epoll server needs for the same connections: the sockets, of both ends, and the client."""
+    sockets = results.pop("epoll")
+    if not sockets:
+        return {run: [] for run in results}
+    middle = {kind: sorted(result[kind] for result in sockets)[len(sockets) // 2] for kind in sockets[0]}
+    return {run: [difference(result, middle) for result in list_] for run, list_ in results.items()}
+
+
+def header(options, programs):
+    version = None
+    if not options.native_only:
+        # Run as a program, the library prints its version.
+        done = subprocess.run([programs.library], capture_output=True, text=True, check=False, timeout=10)
+        version = done.stdout.strip() or None
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), platform.machine())
+    return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "libc": " ".join(platform.libc_ver()),
+            "shim": version, "settings": programs.settings, "pinned": not options.unpinned, "quick": options.quick,
+            "repetitions": options.repetitions, "seconds": options.seconds, "load_average": os.getloadavg()[0]}
+
+
+def parse_options():
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(here, "..", "build"), help="build directory (default: build/)")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: one repetition, no 8,000 connections")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas: " + ",".join(SECTIONS))
+    parser.add_argument("--native-only", action="store_true", help="leave the shim out")
+    parser.add_argument("--unpinned", action="store_true", help="leave the placing to the kernel (and all cores to the shim)")
+    parser.add_argument("--repetitions", type=int, help="of each measurement (default 3, with --quick 1)")
+    parser.add_argument("--seconds", type=float, help="of each server load (default 4, with --quick 1.5)")
+    parser.add_argument("--connections", help="of the echo server (default 1,100,1000,8000, with --quick 1,100,1000)")
+    parser.add_argument("--in-flight", type=int, help="echo messages under way (default: one on each connection)")
+    parser.add_argument("--set", action="append", default=[], metavar="COSHIM_NAME=VALUE", help="configuration of the shim")
+    parser.add_argument("--json", metavar="FILE", help="write all figures, every repetition's too")
+    parser.add_argument("--check", action="store_true", help="status 1 if a goal is not met")
+    options = parser.parse_args()
+    options.repetitions = options.repetitions or (1 if options.quick else 3)
+    options.seconds = options.seconds or (1.5 if options.quick else 4)
+    connections = options.connections or ("1,100,1000" if options.quick else "1,100,1000,8000")
+    try:
+        options.connections = [int(count) for count in connections.split(",")]
+    except ValueError:
+        parser.error("--connections takes numbers, separated by commas")
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - set(SECTIONS):
+        parser.error(f"unknown section {sorted(unknown)[0]}; known: {','.join(SECTIONS)}")
+    for setting in options.set:
+        if not setting.startswith("COSHIM_") or "=" not in setting:
+            parser.error(f"--set takes COSHIM_NAME=VALUE, not {setting}")
+    return options
+
+
+def prepare(options):
+    build = os.path.abspath(options.build)
+    cores = sorted(os.sched_getaffinity(0))
+    if not options.unpinned and len(cores) < 2:
+        sys.exit("bench/run.py: needs two cores, one for the server and one for the client; or give --unpinned")
+    pins = (None, None) if options.unpinned else (cores[0], cores[1])
+    programs = Programs(build, *pins, dict(setting.split("=", 1) for setting in options.set))
+    if not os.path.exists(os.path.join(build, "bench", "micro")):
+        sys.exit(f"bench/run.py: nothing built in {build}: cmake -B build && cmake --build build, or give --build")
+    if not options.native_only and not os.path.exists(programs.library):
+        sys.exit(f"bench/run.py: no {programs.library}: build it, or give --native-only")
+    # The servers inherit the limit; a connection needs a descriptor at each end.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    return programs
 
 
 def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=os.path.join(here, "..", "build"))
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="switch,create,mutex,condition,echo,churn,memory")
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    bench = Bench(options)
-    if not os.path.exists(bench.lib):
-        sys.exit(f"bench/run.py: no {bench.lib}: build first, or give --build")
-    bench.run()
+    options = parse_options()
+    programs = prepare(options)
+    facts = header(options, programs)
+    print(", ".join(f"{name} {value}" for name, value in facts.items() if value not in (None, {})), flush=True)
+    bench = Bench(options, programs)
+    try:
+        bench.run()
+    finally:
+        if options.json:
+            bench.table.write_json(options.json, facts)
+    goals_missed = any(goal["met"] is False for row in bench.table.rows for goal in row["goals"])
+    return 1 if bench.table.failures or (options.check and goals_missed) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

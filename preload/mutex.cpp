@@ -34,6 +34,10 @@ constexpr int kWaitInKernel = -1;
 constexpr int kNotRecoverable = INT32_MAX - 1;  // glibc's PTHREAD_MUTEX_NOTRECOVERABLE, an owner
 constexpr int kLockedWord = 1;  // 2 with waiters inside glibc
 
+pid_t owner_of(const pthread_mutex_t* mutex) {
+  return __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
+}
+
 // The lock word of a held one reads the same to the other types; unlocking goes by the owner.
 int try_lock(pthread_mutex_t* mutex) {
   if (__builtin_expect((kind_of(mutex) & (kInherit | kShared)) == kInherit, 0)) {
@@ -42,10 +46,6 @@ int try_lock(pthread_mutex_t* mutex) {
   // glibc 2.36's try leaves such a mutex locked when it says so; its lock does not.
   if (__builtin_expect((kind_of(mutex) & kRobust) != 0 && owner_of(mutex) == kNotRecoverable, 0)) return ENOTRECOVERABLE;
   return real::pthread_mutex_trylock(mutex);
-}
-
-pid_t owner_of(const pthread_mutex_t* mutex) {
-  return __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
 }
 
 // When a kernel thread that owns a robust mutex ends, the kernel wakes its own waiters only.

@@ -110,6 +110,8 @@ void push_runnable(Processor* processor, Coroutine* coroutine);
 bool kick_idle_processor(const Processor* except);  // wakes one idle processor's worker to steal and poll
 
 void workers_reset_after_fork();
+// After g_watched_signals has grown.
+void wait_until_workers_block_watched_signals();
 
 // monitor.cpp
 bool monitor_start();

@@ -194,6 +194,13 @@ void block_signals(Worker* worker) {
   sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
 }
 
+// On its own stack, a worker still has the mask of the coroutine that ran last. That is right for signals that main accepts too:
+// the kernel prefers main.
+bool accepts_only_what_main_does(const Worker* worker) {
+  sys::KernelSignalSet mask = __atomic_load_n(&worker->kernel_mask, __ATOMIC_RELAXED);
+  return (g_watched_signals.load(std::memory_order_seq_cst) & ~mask) == 0;
+}
+
 // A signal that was put off on this kernel thread must not sleep with it.
 void hand_out_deferred_signals(Worker* worker) {
   if (!worker->signals_deferred) return;
@@ -281,6 +288,7 @@ void look_at_descriptors(Processor* processor, uint64_t now) {
 // The next coroutine to run; null when the processor was taken away. Sleeps while there is nothing.
 Coroutine* find_runnable(Worker* worker) {
   for (;;) {
+    if (!accepts_only_what_main_does(worker)) block_signals(worker);
     if (!owns(worker)) return nullptr;
     Processor* processor = worker->processor;
     uint64_t now = tick_counter();
@@ -305,6 +313,20 @@ void wake_worker(Worker* worker) {
     case kSleepsOnFutex: sys::futex_wake(&worker->sleep_state, 1); break;
     case kSleepsInPoller: poller_wake(); break;
     default: break;
+  }
+}
+
+void wait_until_workers_block_watched_signals() {
+  constexpr int kPatience = 10000;
+  for (int round = 0; round < kPatience; ++round) {
+    bool done = true;
+    for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
+      bool idle = worker->tid != 0 && worker->current.load(std::memory_order_seq_cst) == nullptr;
+      if (idle && !accepts_only_what_main_does(worker)) done = false;
+    }
+    if (done) return;
+    if (g_scheduler.poller.load() != nullptr) poller_wake();
+    sys::yield();
   }
 }
 
@@ -389,8 +411,6 @@ void become_spare(Worker* worker) {
 
 void worker_loop(Worker* worker) {
   for (;;) {
-    // The mask of the coroutine that ran last holds no longer. Where main accepts a signal, the kernel prefers main.
-    if ((g_watched_signals.load(std::memory_order_relaxed) & ~worker->kernel_mask) != 0) block_signals(worker);
     Coroutine* next = find_runnable(worker);
     if (next == nullptr) {
       become_spare(worker);

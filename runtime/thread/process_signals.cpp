@@ -3,6 +3,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/io/poller.h"
+#include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/signal_state.h"
@@ -56,6 +57,8 @@ void watch_signals(sys::KernelSignalSet signals) {
   for (int signal : kNever) signals &= ~sys::signal_bit(signal);
   sys::KernelSignalSet before = g_watched_signals.fetch_or(signals);
   if ((signals & ~before) == 0) return;
+  // From the caller's return on, a signal that it has blocked must find no worker that only happens to accept it.
+  wait_until_workers_block_watched_signals();
   CriticalSection critical;
   int error = poller_watch_signals(before | signals);
   if (error != 0) COSHIM_LOG(warn, "signals that main blocks may come late: no descriptor for them (error %d)", -error);

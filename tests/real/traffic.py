@@ -179,3 +179,25 @@ async def in_parallel(jobs, at_once):
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def usual_exchanges(connection, answers):
+    """One connection, kept alive, to the origin: small, large, both ways, in pieces, several at once."""
+    for name, request, method in (
+            ("small", http_request("GET", "/bytes/10"), "GET"),
+            ("empty", http_request("GET", "/bytes/0"), "GET"),
+            ("head", http_request("HEAD", "/bytes/5000"), "HEAD"),
+            ("large", http_request("GET", "/bytes/1000000"), "GET"),
+            ("echo", http_request("POST", "/echo", pattern(300000)), "POST"),
+            ("chunked", http_request("GET", "/chunked/20"), "GET"),
+            ("missing", http_request("GET", "/nothing"), "GET")):
+        answers[name] = await connection.exchange(request, method)
+    connection.writer.write(b"".join(http_request("GET", f"/bytes/{size}") for size in range(1, 30)))
+    for size in range(1, 30):
+        answers[f"pipelined {size}"] = await connection.read_response()
+    # A request that arrives byte by byte.
+    for byte in http_request("GET", "/bytes/77"):
+        connection.writer.write(bytes([byte]))
+        await connection.writer.drain()
+        await asyncio.sleep(0)
+    answers["slowly asked"] = await connection.read_response()
