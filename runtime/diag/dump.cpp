@@ -119,6 +119,12 @@ void dump_start() {
   install_own_handler(g_config.dump_signal, &on_dump_signal);
 }
 
+bool dump_signal_is_ours() {
+  KernelAction current{};
+  sys::call(SYS_rt_sigaction, g_config.dump_signal, nullptr, &current, sizeof(sys::KernelSignalSet));
+  return current.handler == reinterpret_cast<void*>(&on_dump_signal);
+}
+
 bool dump_requested() { return g_requested.load(std::memory_order_acquire) != 0; }
 
 void dump_if_requested() {

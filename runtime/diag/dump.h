@@ -11,5 +11,7 @@ void dump_start();
 // Called by the monitor: writes the dump if one was asked for since.
 void dump_if_requested();
 bool dump_requested();
+// False once the program has set an action of its own for the signal.
+bool dump_signal_is_ours();
 
 }  // namespace coshim

@@ -86,7 +86,7 @@ class Waiting {
   bool sure_to_fail() {
     seen_ = edges(entry_, options_.direction).load(std::memory_order_acquire);
     return drained_at(entry_, options_.direction).load(std::memory_order_relaxed) == seen_ && !entry_->never_skip &&
-           entry_->registered_with.load(std::memory_order_relaxed) == poller_epoch();
+           entry_->seen_opened && entry_->registered_with.load(std::memory_order_relaxed) == poller_epoch();
   }
   void note_result(long result) {
     if (options_.wanted != 0 && result >= 0 && static_cast<size_t>(result) < options_.wanted && result != 0 &&

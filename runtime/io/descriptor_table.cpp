@@ -64,6 +64,8 @@ void forget(DescriptorEntry* entry) {
   entry->exclusive_epoch = 0;
   entry->accepts = 0;
   entry->without_nowait = 0;
+  entry->seen_opened = false;
+  entry->inode = 0;
   entry->timeouts_known = 0;
 }
 
@@ -168,9 +170,25 @@ DescriptorEntry* descriptor_entry(int fd) {
   return entry->generation.load(std::memory_order_acquire) != 0 ? entry : construct(entry, fd);
 }
 
+namespace {
+
+// A number that nobody saw opened: does it still stand for the file that we know? Else forget what we know.
+void verify(DescriptorEntry* entry, int fd) {
+  struct stat status {};
+  uint64_t inode = sys::call(SYS_fstat, fd, &status) == 0 ? status.st_ino ^ (status.st_dev << 40) : 0;
+  if (entry->inode == inode) return;
+  CriticalSection critical;
+  SpinGuard guard(entry->lock);
+  if (entry->waiters[0].empty() && entry->waiters[1].empty()) forget(entry);
+  entry->inode = inode;
+}
+
+}  // namespace
+
 DescriptorKind descriptor_kind(int fd) {
   DescriptorEntry* entry = descriptor_entry(fd);
   if (entry == nullptr) return learn_kind(fd);
+  if (!entry->seen_opened) verify(entry, fd);
   DescriptorKind kind = entry->kind.load(std::memory_order_relaxed);
   if (kind != DescriptorKind::unknown) return kind;
   kind = learn_kind(fd);
@@ -220,6 +238,7 @@ void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
   CriticalSection critical;
   SpinGuard guard(entry->lock);
   forget(entry);
+  entry->seen_opened = true;
   entry->kind.store(kind, std::memory_order_relaxed);
   if (exclusive) entry->exclusive_epoch = g_fork_epoch.load(std::memory_order_relaxed);
 }
@@ -312,10 +331,10 @@ void close_hidden_descriptor(int fd) {
 
 int register_descriptor(DescriptorEntry* entry, int fd) {
   uint32_t epoch = poller_epoch();
-  if (entry->registered_with.load(std::memory_order_acquire) == epoch) return 0;
+  if (entry->seen_opened && entry->registered_with.load(std::memory_order_acquire) == epoch) return 0;
   CriticalSection critical;
   SpinGuard guard(entry->lock);
-  if (entry->registered_with.load(std::memory_order_relaxed) == epoch) return 0;
+  if (entry->seen_opened && entry->registered_with.load(std::memory_order_relaxed) == epoch) return 0;
   int error = poller_register(fd, entry->generation.load(std::memory_order_relaxed));
   if (error == 0) entry->registered_with.store(epoch, std::memory_order_release);
   return error;

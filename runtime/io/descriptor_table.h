@@ -31,6 +31,10 @@ struct alignas(64) DescriptorEntry {
   std::atomic<uint32_t> write_drained_at{~0u};
   std::atomic<DescriptorKind> kind{DescriptorKind::unknown};
   bool hidden = false;                      // the shim's own
+  // A hook saw it opened. If not (inherited, or opened inside libc, as syslog does), it may also be closed and opened again
+  // unseen: then what we know is verified before each wait.
+  bool seen_opened = false;
+  uint64_t inode = 0;                       // of one that nobody saw opened, when its kind was learned
   bool never_skip = false;                  // HUP, RDHUP, ERR or PRI seen: always try before parking
   std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   bool nonblocking = false;

@@ -89,6 +89,15 @@ void sleep_until_work() {
   g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
 }
 
+// A program may block every signal in all of its threads: the monitor takes the dump's, as long as it is ours.
+void take_dump_signal() {
+  static bool taken = false;
+  if (g_config.dump_signal == 0 || dump_signal_is_ours() == taken) return;
+  taken = !taken;
+  sys::KernelSignalSet dump = sys::signal_bit(g_config.dump_signal);
+  sys::set_signal_mask(taken ? SIG_UNBLOCK : SIG_BLOCK, &dump, nullptr);
+}
+
 void* monitor_main(void*) {
   t_local.critical = 1;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/monitor");
@@ -100,6 +109,7 @@ void* monitor_main(void*) {
     Nanoseconds now = monotonic_now();
     for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
     dump_if_requested();
+    take_dump_signal();
     quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
     sleep_until_work();
