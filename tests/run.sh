@@ -46,4 +46,4 @@ ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
 cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DCONFORMANCE_FORM="$conformance_form"
 cmake --build build -j "$(nproc)"
-ctest --test-dir build --output-on-failure ${labels:+-L "$labels"}
+ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
