@@ -1,5 +1,6 @@
 // A lock for a few instructions' work. Its holder never switches coroutines, so a short spin nearly always gets it; when
-// the holder's kernel thread was preempted, waiting spinners give their time away in a futex.
+// the holder's kernel thread was preempted, spinners give their time slice away. Releasing is a plain store: the scheduler
+// takes two such locks a switch.
 //
 // A signal handler of the program may run hooks (sem_post, write). Whoever takes a lock inside a hook therefore stands
 // in a CriticalSection (runtime/thread/critical.h), where handlers are put off.
@@ -22,37 +23,27 @@ inline void cpu_relax() {
 class SpinLock {
  public:
   void lock() {
-    uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)) lock_slowly();
+    if (held_.exchange(true, std::memory_order_acquire)) lock_slowly();
   }
-  bool try_lock() {
-    uint32_t expected = kFree;
-    return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire);
-  }
-  void unlock() {
-    if (state_.exchange(kFree, std::memory_order_release) == kContended) sys::futex_wake(&state_, 1);
-  }
+  bool try_lock() { return !held_.exchange(true, std::memory_order_acquire); }
+  void unlock() { held_.store(false, std::memory_order_release); }
   // Only for the child of a fork, which is alone.
-  void reset() { state_.store(kFree, std::memory_order_relaxed); }
+  void reset() { held_.store(false, std::memory_order_relaxed); }
 
  private:
-  static constexpr uint32_t kFree = 0, kHeld = 1, kContended = 2;
-
   void lock_slowly() {
-    for (int spins = 0; spins < 200; ++spins) {
-      uint32_t expected = kFree;
-      if (state_.load(std::memory_order_relaxed) == kFree &&
-          state_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire)) {
-        return;
+    do {
+      for (int spins = 0; held_.load(std::memory_order_relaxed); ++spins) {
+        if (spins < 200) {
+          cpu_relax();
+        } else {
+          sys::yield();
+        }
       }
-      cpu_relax();
-    }
-    while (state_.exchange(kContended, std::memory_order_acquire) != kFree) {
-      sys::futex_wait(&state_, kContended, nullptr);
-    }
+    } while (held_.exchange(true, std::memory_order_acquire));
   }
 
-  std::atomic<uint32_t> state_{kFree};
+  std::atomic<bool> held_{false};
 };
 
 class SpinGuard {

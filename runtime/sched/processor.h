@@ -36,7 +36,8 @@ struct alignas(64) Processor {
   Nanoseconds stuck_since = 0;
 };
 
-enum class AfterSwitch : uint8_t { nothing, park, yield, exit };
+// What remains to be done with a coroutine that was switched away from. yield_locked: the processor's lock is still held.
+enum class AfterSwitch : uint8_t { nothing, park, yield, yield_locked, exit };
 enum SleepStates : uint32_t { kAwake = 0, kSleepsOnFutex = 1, kSleepsInPoller = 2 };
 
 struct Worker {

@@ -20,11 +20,17 @@ constexpr uint64_t kRoundMicroseconds = 50;
 // The next coroutine of the processor, if `worker` still owns it and no round is due.
 Coroutine* pick_directly(Worker* worker, uint64_t now) {
   Processor* processor = worker->processor;
-  if (processor == nullptr || now - processor->last_round > kRoundMicroseconds * g_ticks_per_microsecond) {
-    return nullptr;
+  if (processor == nullptr) return nullptr;
+  if (processor->last_round == 0 || now > processor->last_round + kRoundMicroseconds * g_ticks_per_microsecond) return nullptr;
+  processor->lock.lock();
+  Coroutine* next = processor->owner == worker ? processor->queue.pop() : nullptr;
+  if (next != nullptr && worker->after_switch == AfterSwitch::yield) {
+    // One lock for both halves: the next one puts us into the queue and releases it.
+    worker->after_switch = AfterSwitch::yield_locked;
+  } else {
+    processor->lock.unlock();
   }
-  SpinGuard guard(processor->lock);
-  return processor->owner == worker ? processor->queue.pop() : nullptr;
+  return next;
 }
 
 // Where a thread that is on no worker puts what it woke: a processor that runs already will see it soon, and waking
@@ -85,7 +91,8 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
 void switch_away(Coroutine* self, AfterSwitch what) {
   COSHIM_CHECK_DEBUG(t_local.critical == 1);
   Worker* worker = t_local.worker;
-  uint64_t now = what == AfterSwitch::park ? self->wait_since : tick_counter();
+  // A yield need not know the time exactly: its caller looks at the clock now and then.
+  uint64_t now = what == AfterSwitch::park ? self->wait_since : 0;
   worker->previous = self;
   worker->after_switch = what;
   self->switches++;
@@ -117,6 +124,11 @@ void finish_switch() {
       }
       break;
     }
+    case AfterSwitch::yield_locked:
+      previous->state.store(CoroutineState::runnable, std::memory_order_relaxed);
+      previous->processor->queue.push(previous);
+      previous->processor->lock.unlock();
+      break;
     case AfterSwitch::yield: make_runnable(previous); break;
     case AfterSwitch::exit: coroutine_switched_off(previous); break;
     case AfterSwitch::nothing: break;
@@ -124,12 +136,17 @@ void finish_switch() {
 }
 
 void yield_coroutine(Coroutine* self) {
-  Processor* processor = t_local.worker->processor;
-  if (processor->queue.length() == 0) {
-    // Nobody to yield to here: other kernel threads perhaps; and now and then a round for timers and descriptors.
-    sys::yield();
+  constexpr uint64_t kYieldsALook = 32;
+  Worker* worker = t_local.worker;
+  Processor* processor = worker->processor;
+  bool alone = processor->queue.length() == 0;
+  // Nobody to yield to here: other kernel threads perhaps.
+  if (alone) sys::yield();
+  if (alone || self->switches % kYieldsALook == 0) {
     uint64_t now = tick_counter();
-    if (now - processor->last_round < kRoundMicroseconds * g_ticks_per_microsecond) return;
+    bool round_due = now > processor->last_round + kRoundMicroseconds * g_ticks_per_microsecond;
+    if (alone && !round_due) return;
+    if (round_due) processor->last_round = 0;  // timers and descriptors first
   }
   CriticalSection critical;
   switch_away(self, AfterSwitch::yield);

@@ -22,7 +22,7 @@ constexpr int kClasses = 64;
 constexpr size_t kFirstChunkSlots = 16;
 constexpr size_t kMaximumChunkSlots = 1024;
 // TCBs at one offset of equally sized slots would share cache sets: shifted by a cache-line multiple, by slot index.
-constexpr size_t kColours = 8;
+constexpr size_t kColours = 4;
 constexpr size_t kColourStep = 192;
 
 struct SlotClass {

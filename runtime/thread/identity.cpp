@@ -31,7 +31,8 @@ Affinity* affinity_record(Coroutine* coroutine) {
   SpinGuard guard(g_lock);
   if (g_fresh_bytes < sizeof(Affinity)) {
     constexpr size_t kBytes = 256 * 1024;
-    long memory = sys::call(SYS_mmap, nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long memory =
+        sys::call(SYS_mmap, nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory < 0 && memory > -4096) return nullptr;
     g_fresh = reinterpret_cast<char*>(memory);
     g_fresh_bytes = kBytes;
@@ -42,7 +43,9 @@ Affinity* affinity_record(Coroutine* coroutine) {
   return coroutine->affinity;
 }
 
-bool has_affinity(const Coroutine* coroutine) { return coroutine->affinity != nullptr && coroutine->affinity->bytes != 0; }
+bool has_affinity(const Coroutine* coroutine) {
+  return coroutine->affinity != nullptr && coroutine->affinity->bytes != 0;
+}
 
 void remember_affinity(Coroutine* coroutine, const unsigned long* words, long bytes) {
   Affinity* record = bytes > 0 ? affinity_record(coroutine) : nullptr;
@@ -66,7 +69,8 @@ void keep_inherited_name(Coroutine* coroutine, void* name) {
   coroutine->named = true;
 }
 
-// The kernel knows which policies, priorities and masks are allowed: tried on this kernel thread, and taken back.
+// The kernel knows which policies, priorities and masks are allowed: tried on this kernel thread, and taken
+// back.
 long try_scheduler(int policy, int priority) {
   sched_param before{};
   long old_policy = sys::call(SYS_sched_getscheduler, 0);
@@ -97,7 +101,8 @@ void inherit_identity(Coroutine* created) {
     memcpy(created->name, creator->name, kNameSize);
     created->named = true;
   }
-  if (has_affinity(creator)) remember_affinity(created, creator->affinity->words, static_cast<long>(creator->affinity->bytes));
+  if (has_affinity(creator))
+    remember_affinity(created, creator->affinity->words, static_cast<long>(creator->affinity->bytes));
   created->nice = creator->nice;
   created->nice_set = creator->nice_set;
 }
@@ -146,7 +151,8 @@ long set_affinity(Coroutine* coroutine, size_t bytes, const void* mask) {
 }
 
 long get_affinity(const Coroutine* coroutine, size_t bytes, void* mask) {
-  if (coroutine == nullptr || !has_affinity(coroutine)) return sys::call(SYS_sched_getaffinity, 0, bytes, mask);
+  if (coroutine == nullptr || !has_affinity(coroutine))
+    return sys::call(SYS_sched_getaffinity, 0, bytes, mask);
   size_t known = coroutine->affinity->bytes;
   if (bytes < known || bytes % sizeof(long) != 0) return -EINVAL;
   memcpy(mask, coroutine->affinity->words, known);

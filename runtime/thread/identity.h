@@ -1,5 +1,5 @@
-// What a thread of Linux has of its own besides what glibc keeps: name, CPU affinity, scheduling policy, nice value (DESIGN §9).
-// Kept per coroutine and given back as set; workers are not changed by it.
+// What a thread of Linux has of its own besides what glibc keeps: name, CPU affinity, scheduling policy, nice
+// value (DESIGN §9). Kept per coroutine and given back as set; workers are not changed by it.
 #pragma once
 
 #include "runtime/thread/thread.h"

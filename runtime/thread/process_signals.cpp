@@ -1,4 +1,5 @@
-// Signals for the whole process that no kernel thread accepts at the moment, while a parked coroutine would (DESIGN §9).
+// Signals for the whole process that no kernel thread accepts at the moment, while a parked coroutine would
+// (DESIGN §9).
 #include <errno.h>
 
 #include "runtime/base/log.h"
@@ -24,7 +25,8 @@ Coroutine* one_that_accepts(int signal) {
         auto* wanted = static_cast<Search*>(context);
         CoroutineState state = coroutine->state.load(std::memory_order_acquire);
         bool alive = state == CoroutineState::parked || state == CoroutineState::runnable;
-        if (wanted->found == nullptr && alive && (coroutine->signal_mask & wanted->bit) == 0) wanted->found = coroutine;
+        if (wanted->found == nullptr && alive && (coroutine->signal_mask & wanted->bit) == 0)
+          wanted->found = coroutine;
       },
       &search);
   return search.found;
@@ -57,14 +59,18 @@ void watch_signals(sys::KernelSignalSet signals) {
   for (int signal : kNever) signals &= ~sys::signal_bit(signal);
   sys::KernelSignalSet before = g_watched_signals.fetch_or(signals);
   if ((signals & ~before) == 0) return;
-  // From the caller's return on, a signal that it has blocked must find no worker that only happens to accept it.
+  // From the caller's return on, a signal that it has blocked must find no worker that only happens to accept
+  // it.
   wait_until_workers_block_watched_signals();
   CriticalSection critical;
   int error = poller_watch_signals(before | signals);
-  if (error != 0) COSHIM_LOG(warn, "signals that main blocks may come late: no descriptor for them (error %d)", -error);
+  if (error != 0)
+    COSHIM_LOG(warn, "signals that main blocks may come late: no descriptor for them (error %d)", -error);
 }
 
-void forget_watched_signals() { g_watched_signals.store(0); }
+void forget_watched_signals() {
+  g_watched_signals.store(0);
+}
 
 void hand_out_signals(bool take_all) {
   sys::KernelSignalSet pending = 0;

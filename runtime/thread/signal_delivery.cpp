@@ -1,10 +1,10 @@
 // Masks, what is pending for one coroutine, and how it gets there.
 //
-// A signal sent to a coroutine is a bit in pending_signals, and a record with its value where there is one or where it counts
-// (real-time signals queue, signal(7)). Whoever sends it marks the target's thread-local words, so that the target looks when
-// it next leaves the runtime, wakes it if it is parked, and if it runs sends its kernel thread an attention: the same signal,
-// marked, so that a handler starts between any two instructions as natively. An attention that finds another coroutine is
-// dropped.
+// A signal sent to a coroutine is a bit in pending_signals, and a record with its value where there is one or
+// where it counts (real-time signals queue, signal(7)). Whoever sends it marks the target's thread-local
+// words, so that the target looks when it next leaves the runtime, wakes it if it is parked, and if it runs
+// sends its kernel thread an attention: the same signal, marked, so that a handler starts between any two
+// instructions as natively. An attention that finds another coroutine is dropped.
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -33,7 +33,8 @@ const char g_attention_mark = 0;
 QueuedSignal* g_free_records;  // guarded by g_signal_lock
 
 bool add_records() {
-  long memory = sys::call(SYS_mmap, nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long memory =
+      sys::call(SYS_mmap, nullptr, kPoolBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return false;
   auto* records = reinterpret_cast<QueuedSignal*>(memory);
   for (size_t i = 0; i < kPoolBytes / sizeof(QueuedSignal); ++i) {
@@ -155,7 +156,8 @@ int signal_coroutine(Coroutine* target, int signal, const siginfo_t* given) {
   {
     SpinGuard guard(g_signal_lock);
     bool blocked = (target->signal_mask & bit) != 0;
-    if (!blocked && !is_handler(g_actions[signal]) && !target->in_signal_wait) return act_on_process(signal, g_actions[signal]);
+    if (!blocked && !is_handler(g_actions[signal]) && !target->in_signal_wait)
+      return act_on_process(signal, g_actions[signal]);
     bool counts = signal >= kFirstRealTime;
     bool was_pending = (target->pending_signals.load(std::memory_order_relaxed) & bit) != 0;
     if (counts || (given != nullptr && !was_pending)) {
@@ -216,7 +218,8 @@ void run_pending_handlers() {
   while (int signal = take_pending_signal(~self->signal_mask, &info)) {
     KernelAction action = action_of(signal);
     if (!is_handler(action)) {
-      if (!is_fault_signal(signal) || action.handler != reinterpret_cast<void*>(SIG_DFL)) act_on_process(signal, action);
+      if (!is_fault_signal(signal) || action.handler != reinterpret_cast<void*>(SIG_DFL))
+        act_on_process(signal, action);
       if (!is_fault_signal(signal)) continue;
     }
     // Delivered before the call returns: the worker's mask is this coroutine's.
@@ -289,8 +292,8 @@ void begin_signal_wait() {
   t_local.coroutine->in_signal_wait = true;
 }
 
-// Attentions that were not needed must not stay behind for the next coroutine on this kernel thread: it may have the signal
-// unblocked and no handler for it.
+// Attentions that were not needed must not stay behind for the next coroutine on this kernel thread: it may
+// have the signal unblocked and no handler for it.
 void end_signal_wait() {
   Coroutine* self = t_local.coroutine;
   CriticalSection critical;

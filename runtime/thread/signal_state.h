@@ -16,13 +16,16 @@ extern SpinLock g_signal_lock;
 extern KernelAction g_actions[kSignals + 1];
 
 inline bool is_handler(const KernelAction& action) {
-  return action.handler != reinterpret_cast<void*>(SIG_DFL) && action.handler != reinterpret_cast<void*>(SIG_IGN);
+  return action.handler != reinterpret_cast<void*>(SIG_DFL) &&
+         action.handler != reinterpret_cast<void*>(SIG_IGN);
 }
-inline bool is_fault_signal(int signal) { return signal == SIGSEGV || signal == SIGBUS; }
+inline bool is_fault_signal(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS;
+}
 KernelAction action_of(int signal);
 
-// rt_tgsigqueueinfo(2) refuses SI_TKILL and the kernel's own codes to every thread but main, so ours are private ones; what they
-// stand for is put back before the program sees it.
+// rt_tgsigqueueinfo(2) refuses SI_TKILL and the kernel's own codes to every thread but main, so ours are
+// private ones; what they stand for is put back before the program sees it.
 constexpr int kAttentionCode = -72;
 constexpr int kResentCode = -73;  // si_errno keeps the code that it had
 

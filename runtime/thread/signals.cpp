@@ -24,7 +24,8 @@ void* g_restorer;
 std::atomic<void (*)(int, siginfo_t*, void*)> g_glibc_cancel_handler{nullptr};
 
 bool is_synchronous(int signal, const siginfo_t* info) {
-  bool kind = is_fault_signal(signal) || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP || signal == SIGSYS;
+  bool kind = is_fault_signal(signal) || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
+              signal == SIGSYS;
   return kind && info->si_code > 0;
 }
 
@@ -43,8 +44,8 @@ sys::KernelSignalSet* mask_of(ucontext_t* context) {
   return reinterpret_cast<sys::KernelSignalSet*>(&context->uc_sigmask);
 }
 
-// The interrupted code is inside the runtime: block the signal for this kernel thread and queue it again; it comes when the
-// mask is restored (leave_critical, or a worker's sleep).
+// The interrupted code is inside the runtime: block the signal for this kernel thread and queue it again; it
+// comes when the mask is restored (leave_critical, or a worker's sleep).
 void put_off(int signal, siginfo_t* info, ucontext_t* context) {
   sys::KernelSignalSet* mask = mask_of(context);
   Worker* worker = t_local.worker;
@@ -71,7 +72,8 @@ void call_handler(void* call_pointer, void* context, void*) {
   const bool restart = (call->action.flags & SA_RESTART) != 0;
   ++t_local.handler_depth;
   if ((call->action.flags & SA_SIGINFO) != 0) {
-    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(call->action.handler)(call->signal, call->info, context);
+    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(call->action.handler)(call->signal, call->info,
+                                                                             context);
   } else {
     reinterpret_cast<void (*)(int)>(call->action.handler)(call->signal);
   }
@@ -90,14 +92,14 @@ bool within(const stack_t& stack, uintptr_t address) {
   return address >= low && address < low + stack.ss_size;
 }
 
-// Where a handler of the running coroutine must stand: its own alternate stack, or its stack below the interrupted frame.
-// Null: where the kernel put us (we are not on the worker's alternate stack).
+// Where a handler of the running coroutine must stand: its own alternate stack, or its stack below the
+// interrupted frame. Null: where the kernel put us (we are not on the worker's alternate stack).
 void* stack_for_handler(const KernelAction& action, uintptr_t interrupted) {
   Coroutine* self = t_local.coroutine;
   if (self == nullptr) return nullptr;
   const stack_t& alternate = self->alternate_stack;
-  if ((action.flags & SA_ONSTACK) != 0 && (alternate.ss_flags & SS_DISABLE) == 0 && alternate.ss_sp != nullptr &&
-      !within(alternate, interrupted)) {
+  if ((action.flags & SA_ONSTACK) != 0 && (alternate.ss_flags & SS_DISABLE) == 0 &&
+      alternate.ss_sp != nullptr && !within(alternate, interrupted)) {
     return static_cast<char*>(alternate.ss_sp) + alternate.ss_size;
   }
   return reinterpret_cast<void*>(interrupted - kRedZone);
@@ -122,8 +124,9 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
   }
   sys::KernelSignalSet mask = *mask_of(context);
   bool on_alternate = (action.flags & SA_ONSTACK) != 0 || is_fault_signal(signal);
-  void* stack = on_alternate ? stack_for_handler(action, static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]))
-                             : nullptr;
+  void* stack = on_alternate
+                    ? stack_for_handler(action, static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]))
+                    : nullptr;
   if (stack != nullptr) {
     coshim_call_on_stack(stack, &call_handler, &call, context, nullptr);
   } else {
@@ -132,8 +135,8 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
   follow_changed_mask(mask, context);
 }
 
-// A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of its own, an
-// overflow can't run a handler and kills.
+// A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of
+// its own, an overflow can't run a handler and kills.
 void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
   StackSlot* slot = find_slot(info->si_addr);
   bool overflow = slot != nullptr && slot->owner != nullptr && in_guard(slot, info->si_addr);
@@ -184,7 +187,8 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   } else {
     act_without_handler(action, signal);
   }
-  if (t_local.signals_deferred && t_local.critical == 0 && t_local.handler_depth == 0) deliver_deferred_signals();
+  if (t_local.signals_deferred && t_local.critical == 0 && t_local.handler_depth == 0)
+    deliver_deferred_signals();
 }
 
 // glibc's own handler cancels the thread that it finds itself on. On a worker that may be another one by now.
@@ -198,7 +202,8 @@ void cancel_trampoline(int signal, siginfo_t* info, void* context) {
     }
   }
   restore_info(info);
-  // If it unwinds, this kernel thread's mask stays as it is here, and as the interrupted function of libc had it: say so.
+  // If it unwinds, this kernel thread's mask stays as it is here, and as the interrupted function of libc had
+  // it: say so.
   Worker* worker = t_local.worker;
   const sys::KernelSignalSet mask = worker != nullptr ? worker->kernel_mask : 0;
   if (worker != nullptr) worker->kernel_mask = ~sys::KernelSignalSet{0};
@@ -215,18 +220,19 @@ void install(int signal, const KernelAction& program) {
   KernelAction ours = program;
   ours.handler = reinterpret_cast<void*>(&trampoline);
   // SA_RESETHAND is ours to apply: a signal that was put off comes a second time.
-  ours.flags = (is_handler(program) ? program.flags & ~static_cast<unsigned long>(SA_RESETHAND) : 0) | SA_SIGINFO |
-               kSaRestorer;
+  ours.flags = (is_handler(program) ? program.flags & ~static_cast<unsigned long>(SA_RESETHAND) : 0) |
+               SA_SIGINFO | kSaRestorer;
   if (is_fault_signal(signal)) ours.flags |= SA_ONSTACK | (is_handler(program) ? 0 : SA_RESTART);
   ours.restorer = g_restorer;
   kernel_action(signal, &ours, nullptr);
 }
 
-// The return trampoline that the kernel needs, used until a libc-installed action has shown us libc's: rt_sigreturn(2), in the
-// very bytes by which unwinders recognise a signal frame (libgcc's linux-unwind.h).
+// The return trampoline that the kernel needs, used until a libc-installed action has shown us libc's:
+// rt_sigreturn(2), in the very bytes by which unwinders recognise a signal frame (libgcc's linux-unwind.h).
 __asm__(
     ".text\n.p2align 4\n.type coshim_signal_return, @function\n"
-    "nop\ncoshim_signal_return:\n\t.byte 0x48,0xc7,0xc0,0x0f,0,0,0\n\tsyscall\n.size coshim_signal_return, . - coshim_signal_return\n");
+    "nop\ncoshim_signal_return:\n\t.byte 0x48,0xc7,0xc0,0x0f,0,0,0\n\tsyscall\n.size coshim_signal_return, . "
+    "- coshim_signal_return\n");
 extern "C" void coshim_signal_return() __attribute__((visibility("hidden")));
 
 // In the child of a vfork: the kernel's own actions are the child's, the table is the parent's.
@@ -273,10 +279,16 @@ void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*)) {
   kernel_action(signal, &action, nullptr);
 }
 
-bool signals_started() { return g_started.load(std::memory_order_acquire); }
+bool signals_started() {
+  return g_started.load(std::memory_order_acquire);
+}
 
-void lock_signals_for_fork() { g_signal_lock.lock(); }
-void unlock_signals_after_fork() { g_signal_lock.unlock(); }
+void lock_signals_for_fork() {
+  g_signal_lock.lock();
+}
+void unlock_signals_after_fork() {
+  g_signal_lock.unlock();
+}
 
 void signals_after_fork_in_child(const Coroutine* self) {
   g_signal_lock.reset();
@@ -294,7 +306,7 @@ long program_action(int signal, const KernelAction* action, KernelAction* old) {
   if (t_local.vfork_child || sys::getpid() != g_process) return action_in_vfork_child(signal, action, old);
   KernelAction wanted{};
   if (action != nullptr) {
-    wanted = *action;  // may fault: before the lock
+    wanted = *action;             // may fault: before the lock
     wanted.flags |= kSaRestorer;  // as glibc does, and shows
     wanted.restorer = g_restorer;
   }
