@@ -3,12 +3,13 @@
 
 namespace coshim {
 
-// In a coroutine, the real pthread_testcancel(): does not return when a cancellation is pending and enabled. Hold no lock
-// and no object whose destructor matters: this code is built without exceptions and would not run it.
+// In a coroutine, the real pthread_testcancel(): does not return when a cancellation is pending and enabled.
+// Hold no lock and no object whose destructor matters: this code is built without exceptions and would not
+// run it.
 void cancellation_point();
 
-// After a wait ended because a signal handler ran: may the call go on (SA_RESTART, signal(7))? For calls that signal(7)
-// lists as never restarted, don't ask: give EINTR.
+// After a wait ended because a signal handler ran: may the call go on (SA_RESTART, signal(7))? For calls that
+// signal(7) lists as never restarted, don't ask: give EINTR.
 bool restart_after_signal();
 
 }  // namespace coshim

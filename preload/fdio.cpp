@@ -1,5 +1,6 @@
-// read, write and their relatives, by what the descriptor is: sockets go the way of recv and send; pipes and their like take
-// RWF_NOWAIT; what has neither is polled, then called; regular files are just called (a slow disk is the monitor's).
+// read, write and their relatives, by what the descriptor is: sockets go the way of recv and send; pipes and
+// their like take RWF_NOWAIT; what has neither is polled, then called; regular files are just called (a slow
+// disk is the monitor's).
 #include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ bool knows_nowait(int fd, uint8_t bit) {
   return entry == nullptr || (__atomic_load_n(&entry->without_nowait, __ATOMIC_RELAXED) & bit) == 0;
 }
 void learn_without_nowait(int fd, uint8_t bit) {
-  if (DescriptorEntry* entry = descriptor_entry(fd)) __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
+  if (DescriptorEntry* entry = descriptor_entry(fd))
+    __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
 }
 
 // One read that does not wait; -EAGAIN where it would.
@@ -47,7 +49,9 @@ long try_writev(int fd, const iovec* vector, int count) {
   return sys::call(SYS_writev, fd, vector, count);
 }
 
-bool just_call(DescriptorKind kind) { return kind == DescriptorKind::always_ready || kind == DescriptorKind::bad; }
+bool just_call(DescriptorKind kind) {
+  return kind == DescriptorKind::always_ready || kind == DescriptorKind::bad;
+}
 
 ssize_t read_vector(int fd, const iovec* vector, int count) {
   long total = vector_length(vector, count);
@@ -76,8 +80,8 @@ AwaitOptions write_options() {
 // Up to PIPE_BUF bytes go in one piece or not at all (pipe(7)): then the vector is written as one.
 ssize_t write_pieces(int fd, const iovec* vector, int count, size_t total) {
   if (count > 1 && total <= PIPE_BUF) {
-    return return_errno<ssize_t>(
-        await_restarting(fd, write_options(), [&](int current) { return try_writev(current, vector, count); }));
+    return return_errno<ssize_t>(await_restarting(
+        fd, write_options(), [&](int current) { return try_writev(current, vector, count); }));
   }
   return return_errno<ssize_t>(transfer_all(fd, write_options(), total, [&](int current, size_t done) {
     iovec rest = vector_at(vector, done);
@@ -102,7 +106,8 @@ ssize_t write_vector(int fd, const iovec* vector, int count) {
   return write_pieces(fd, vector, count, static_cast<size_t>(total));
 }
 
-// splice(2) and its relatives wait for two descriptors at once: wait for both, then the call, which may still block a little.
+// splice(2) and its relatives wait for two descriptors at once: wait for both, then the call, which may still
+// block a little.
 template <typename Call>
 long between(int in, int out, Call&& call) {
   cancellation_point();
@@ -110,7 +115,8 @@ long between(int in, int out, Call&& call) {
     if (fd < 0 || just_call(descriptor_kind(fd))) return 0;
     AwaitOptions options;
     options.direction = direction;
-    return await_restarting(fd, options, [&](int current) -> long { return ready_now(current, events) ? 0 : -EAGAIN; });
+    return await_restarting(fd, options,
+                            [&](int current) -> long { return ready_now(current, events) ? 0 : -EAGAIN; });
   };
   long error = wait_for(in, Direction::readable, POLLIN);
   if (error == 0) error = wait_for(out, Direction::writable, POLLOUT);
@@ -161,11 +167,14 @@ HOOK(ssize_t, pwritev2, (int fd, const iovec* vector, int count, off_t offset, i
 
 HOOK(ssize_t, sendfile, (int out, int in, off_t* offset, size_t count)) {
   if (!in_coroutine()) return real::sendfile(out, in, offset, count);
-  return return_errno<ssize_t>(between(in, out, [&] { return sys::call(SYS_sendfile, out, in, offset, count); }));
+  return return_errno<ssize_t>(
+      between(in, out, [&] { return sys::call(SYS_sendfile, out, in, offset, count); }));
 }
 
-HOOK(ssize_t, splice, (int in, loff_t* in_offset, int out, loff_t* out_offset, size_t length, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::splice(in, in_offset, out, out_offset, length, flags);
+HOOK(ssize_t, splice,
+     (int in, loff_t* in_offset, int out, loff_t* out_offset, size_t length, unsigned flags)) {
+  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0)
+    return real::splice(in, in_offset, out, out_offset, length, flags);
   return return_errno<ssize_t>(
       between(in, out, [&] { return sys::call(SYS_splice, in, in_offset, out, out_offset, length, flags); }));
 }
@@ -179,8 +188,8 @@ HOOK(ssize_t, vmsplice, (int fd, const iovec* vector, size_t count, unsigned fla
   if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::vmsplice(fd, vector, count, flags);
   long mode = sys::call(SYS_fcntl, fd, F_GETFL);
   bool reads = mode >= 0 && (mode & O_ACCMODE) == O_RDONLY;
-  return return_errno<ssize_t>(
-      between(reads ? fd : -1, reads ? -1 : fd, [&] { return sys::call(SYS_vmsplice, fd, vector, count, flags); }));
+  return return_errno<ssize_t>(between(reads ? fd : -1, reads ? -1 : fd,
+                                       [&] { return sys::call(SYS_vmsplice, fd, vector, count, flags); }));
 }
 
 HOOK(int, eventfd_read, (int fd, eventfd_t* value)) {

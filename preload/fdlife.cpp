@@ -1,4 +1,5 @@
-// Calls that open and close descriptors: they keep the descriptor table true, and the shim's own descriptors out of reach.
+// Calls that open and close descriptors: they keep the descriptor table true, and the shim's own descriptors
+// out of reach.
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -61,7 +62,8 @@ HOOK(int, close, (int fd)) {
 
 HOOK(int, close_range, (unsigned first, unsigned last, int flags)) {
   constexpr unsigned kCloseOnExecOnly = 4;  // CLOSE_RANGE_CLOEXEC
-  if (first > last || !g_descriptors_active.load(std::memory_order_relaxed)) return real::close_range(first, last, flags);
+  if (first > last || !g_descriptors_active.load(std::memory_order_relaxed))
+    return real::close_range(first, last, flags);
   if ((static_cast<unsigned>(flags) & kCloseOnExecOnly) != 0) return real::close_range(first, last, flags);
   descriptor_range_closing(first, last);
   return close_visible(first, last, flags);
@@ -76,7 +78,8 @@ HOOK(void, closefrom, (int first)) {
 }
 
 HOOK(int, fclose, (FILE * stream)) {
-  // The stream's own close comes through stdio's jump table, or, where that is not ours, by a call inside libc.
+  // The stream's own close comes through stdio's jump table, or, where that is not ours, by a call inside
+  // libc.
   if (stream != nullptr) descriptor_closing(stream->_fileno);
   cancellation_point();
   return real::fclose(stream);
@@ -87,14 +90,16 @@ HOOK(int, dup, (int fd)) {
 }
 
 HOOK(int, dup2, (int from, int to)) {
-  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to))) return refuse_hidden();
+  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to)))
+    return refuse_hidden();
   if (from != to && sys::call(SYS_fcntl, from, F_GETFD) >= 0) descriptor_closing(to);
   int result = real::dup2(from, to);
   return from != to ? opened(result) : result;
 }
 
 HOOK(int, dup3, (int from, int to, int flags)) {
-  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to))) return refuse_hidden();
+  if (descriptor_is_hidden(from) || (descriptor_is_hidden(to) && !move_hidden_descriptor(to)))
+    return refuse_hidden();
   if (from != to && sys::call(SYS_fcntl, from, F_GETFD) >= 0) descriptor_closing(to);
   return opened(real::dup3(from, to, flags));
 }
@@ -103,7 +108,8 @@ HOOK(int, fcntl, (int fd, int command, long argument)) {
   if (descriptor_is_hidden(fd)) return refuse_hidden();
   switch (command) {
     case F_DUPFD:
-    case F_DUPFD_CLOEXEC: return opened(real::fcntl(fd, command, argument));
+    case F_DUPFD_CLOEXEC:
+      return opened(real::fcntl(fd, command, argument));
     case F_SETFL: {
       int result = real::fcntl(fd, command, argument);
       descriptor_flags_changed();
@@ -115,7 +121,8 @@ HOOK(int, fcntl, (int fd, int command, long argument)) {
       BlockingRegion region("fcntl");
       return real::fcntl(fd, command, argument);
     }
-    default: return real::fcntl(fd, command, argument);
+    default:
+      return real::fcntl(fd, command, argument);
   }
 }
 
@@ -125,7 +132,9 @@ HOOK(int, ioctl, (int fd, unsigned long request, long argument)) {
   return result;
 }
 
-HOOK(int, pipe, (int* fds)) { return hook_pipe2(fds, 0); }
+HOOK(int, pipe, (int* fds)) {
+  return hook_pipe2(fds, 0);
+}
 
 HOOK(int, pipe2, (int* fds, int flags)) {
   int result = real::pipe2(fds, flags);
@@ -152,9 +161,15 @@ HOOK(int, __openat_2, (int directory, const char* path, int flags)) {
   return open_in_region([&] { return real::__openat_2(directory, path, flags); });
 }
 
-HOOK(int, epoll_create, (int size)) { return opened(real::epoll_create(size), DescriptorKind::pollable); }
-HOOK(int, epoll_create1, (int flags)) { return opened(real::epoll_create1(flags), DescriptorKind::pollable); }
-HOOK(int, eventfd, (unsigned initial, int flags)) { return opened(real::eventfd(initial, flags), DescriptorKind::pollable); }
+HOOK(int, epoll_create, (int size)) {
+  return opened(real::epoll_create(size), DescriptorKind::pollable);
+}
+HOOK(int, epoll_create1, (int flags)) {
+  return opened(real::epoll_create1(flags), DescriptorKind::pollable);
+}
+HOOK(int, eventfd, (unsigned initial, int flags)) {
+  return opened(real::eventfd(initial, flags), DescriptorKind::pollable);
+}
 HOOK(int, timerfd_create, (int clock, int flags)) {
   return opened(real::timerfd_create(clock, flags), DescriptorKind::pollable);
 }
@@ -162,8 +177,12 @@ HOOK(int, signalfd, (int fd, const sigset_t* mask, int flags)) {
   int result = real::signalfd(fd, mask, flags);
   return fd < 0 ? opened(result, DescriptorKind::pollable) : result;
 }
-HOOK(int, inotify_init, ()) { return opened(real::inotify_init(), DescriptorKind::pollable); }
-HOOK(int, inotify_init1, (int flags)) { return opened(real::inotify_init1(flags), DescriptorKind::pollable); }
+HOOK(int, inotify_init, ()) {
+  return opened(real::inotify_init(), DescriptorKind::pollable);
+}
+HOOK(int, inotify_init1, (int flags)) {
+  return opened(real::inotify_init1(flags), DescriptorKind::pollable);
+}
 HOOK(int, memfd_create, (const char* name, unsigned flags)) {
   return opened(real::memfd_create(name, flags), DescriptorKind::always_ready);
 }

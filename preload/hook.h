@@ -1,11 +1,12 @@
 // How a hook is declared, defined and exported. hooks.def has one row a hook; this header makes of each row
-//   real::NAME       a pointer to the function that the program would have got without us, resolved at first call
-//   HOOK(NAME)       the head of the hook's definition, exported under NAME without a version: with a named version
+//   real::NAME       a pointer to the function that the program would have got without us, resolved at first
+//   call HOOK(NAME)       the head of the hook's definition, exported under NAME without a version: with a
+//   named version
 //                    node a program's `pthread_create@GLIBC_2.34` would not be caught (DESIGN §2)
 // and CMake makes the export map and docs/hooks.md.
 //
-// The C++ name of a hook is hook_NAME, the assembler name is NAME: so libc's headers, with their attributes and exception
-// specifications, do not stand in the way.
+// The C++ name of a hook is hook_NAME, the assembler name is NAME: so libc's headers, with their attributes
+// and exception specifications, do not stand in the way.
 #pragma once
 
 #include <aio.h>
@@ -46,10 +47,11 @@
 
 namespace coshim {
 
-// The next definition of `name` after ours; with `version`, that version (dlvsym), for the symbols that have several.
-// Never null: a name that this libc lacks gives a function that sets ENOSYS and returns -1.
+// The next definition of `name` after ours; with `version`, that version (dlvsym), for the symbols that have
+// several. Never null: a name that this libc lacks gives a function that sets ENOSYS and returns -1.
 void* resolve_real(const char* name, const char* version);
-// All at once, with the first thread: from then on a hook may be called where dlsym() may not (signal handlers).
+// All at once, with the first thread: from then on a hook may be called where dlsym() may not (signal
+// handlers).
 void resolve_all();
 
 namespace real {
@@ -104,6 +106,8 @@ inline Result return_errno(long result) {
   return static_cast<Result>(result);
 }
 // The other way: a libc-style result as the kernel's.
-inline long errno_result(long result) { return result == -1 ? -static_cast<long>(errno) : result; }
+inline long errno_result(long result) {
+  return result == -1 ? -static_cast<long>(errno) : result;
+}
 
 }  // namespace coshim

@@ -12,11 +12,13 @@ extern "C" {
 __attribute__((visibility("default"))) extern const char coshim_version[] = COSHIM_VERSION;
 
 // The dynamic loader, for the kernel, when libcoshim.so is executed.
-extern const char coshim_interpreter[] __attribute__((section(".interp"), used)) = "/lib64/ld-linux-x86-64.so.2";
+extern const char coshim_interpreter[] __attribute__((section(".interp"), used)) =
+    "/lib64/ld-linux-x86-64.so.2";
 
 [[noreturn]] __attribute__((used, force_align_arg_pointer)) void coshim_program_entry() {
-  static const char text[] = "coshim " COSHIM_VERSION
-                             "\nUse: LD_PRELOAD=libcoshim.so PROGRAM [ARGUMENTS], or coshim run -- PROGRAM [ARGUMENTS]\n";
+  static const char text[] =
+      "coshim " COSHIM_VERSION
+      "\nUse: LD_PRELOAD=libcoshim.so PROGRAM [ARGUMENTS], or coshim run -- PROGRAM [ARGUMENTS]\n";
   coshim::sys::write(1, text, sizeof(text) - 1);
   for (;;) coshim::sys::call(SYS_exit_group, 0);
 }

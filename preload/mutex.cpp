@@ -32,7 +32,7 @@ constexpr uint32_t kLargestKernelTid = 1 << 22;
 
 constexpr int kWaitInKernel = -1;
 constexpr int kNotRecoverable = INT32_MAX - 1;  // glibc's PTHREAD_MUTEX_NOTRECOVERABLE, an owner
-constexpr int kLockedWord = 1;  // 2 with waiters inside glibc
+constexpr int kLockedWord = 1;                  // 2 with waiters inside glibc
 
 pid_t owner_of(const pthread_mutex_t* mutex) {
   return __atomic_load_n(&mutex->__data.__owner, __ATOMIC_RELAXED);
@@ -44,7 +44,8 @@ int try_lock(pthread_mutex_t* mutex) {
     __atomic_fetch_and(&mutex->__data.__kind, ~kInherit, __ATOMIC_SEQ_CST);
   }
   // glibc 2.36's try leaves such a mutex locked when it says so; its lock does not.
-  if (__builtin_expect((kind_of(mutex) & kRobust) != 0 && owner_of(mutex) == kNotRecoverable, 0)) return ENOTRECOVERABLE;
+  if (__builtin_expect((kind_of(mutex) & kRobust) != 0 && owner_of(mutex) == kNotRecoverable, 0))
+    return ENOTRECOVERABLE;
   return real::pthread_mutex_trylock(mutex);
 }
 

@@ -37,7 +37,9 @@ int sleep_for(Nanoseconds interval, timespec* left) {
   return static_cast<int>(-result);
 }
 
-bool valid_interval(const timespec* time) { return time->tv_sec >= 0 && valid_timespec(*time); }
+bool valid_interval(const timespec* time) {
+  return time->tv_sec >= 0 && valid_timespec(*time);
+}
 
 }  // namespace
 
@@ -59,7 +61,8 @@ HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, ti
     Nanoseconds deadline = to_monotonic(clock, *time);
     long result = sleep_until(deadline);
     // The program's clock may have been set back meanwhile.
-    if (result != 0 || clock == CLOCK_MONOTONIC || clock_now(clock) >= to_nanoseconds(*time)) return static_cast<int>(-result);
+    if (result != 0 || clock == CLOCK_MONOTONIC || clock_now(clock) >= to_nanoseconds(*time))
+      return static_cast<int>(-result);
   }
 }
 

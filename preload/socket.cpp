@@ -1,4 +1,5 @@
-// Sockets: the attempt is made with MSG_DONTWAIT, so the open file description keeps its flags (contract rule 3).
+// Sockets: the attempt is made with MSG_DONTWAIT, so the open file description keeps its flags (contract rule
+// 3).
 #include <limits.h>
 #include <sys/un.h>
 
@@ -33,7 +34,8 @@ long receive_all(int fd, char* buffer, size_t length, int flags) {
   size_t done = 0;
   do {
     long result = await_restarting(fd, options, [&](int current) {
-      return sys::call(SYS_recvfrom, current, buffer + done, length - done, flags | MSG_DONTWAIT, nullptr, nullptr);
+      return sys::call(SYS_recvfrom, current, buffer + done, length - done, flags | MSG_DONTWAIT, nullptr,
+                       nullptr);
     });
     if (result < 0) return done > 0 ? static_cast<long>(done) : result;
     done += static_cast<size_t>(result);
@@ -44,7 +46,8 @@ long receive_all(int fd, char* buffer, size_t length, int flags) {
 
 // Descriptors that came with a message (SCM_RIGHTS, unix(7)) are new here.
 void learn_passed_descriptors(const msghdr* message) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(const_cast<msghdr*>(message), header)) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
+       header = CMSG_NXTHDR(const_cast<msghdr*>(message), header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const int* fds = reinterpret_cast<const int*>(CMSG_DATA(header));
     size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -62,7 +65,8 @@ int learn_accepted(int listener, int fd, int flags) {
   if (fd < 0) return fd;
   (void)flags;
   DescriptorEntry* entry = descriptor_entry_if_known(listener);
-  // What is accepted is of the listener's domain; ask once per connection only where the listener is not known.
+  // What is accepted is of the listener's domain; ask once per connection only where the listener is not
+  // known.
   bool tcp = false;
   if (entry != nullptr && g_descriptors_active.load(std::memory_order_relaxed)) {
     sockaddr_storage name{};
@@ -76,8 +80,8 @@ int learn_accepted(int listener, int fd, int flags) {
   return fd;
 }
 
-// accept(2) has no flag for "don't wait": poll, then call. Another process may take the connection in between; then this
-// kernel thread waits, and the others go on.
+// accept(2) has no flag for "don't wait": poll, then call. Another process may take the connection in
+// between; then this kernel thread waits, and the others go on.
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   cancellation_point();
   if (descriptor_kind(fd) != DescriptorKind::listening_socket) {  // an error, at once
@@ -96,19 +100,22 @@ int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
 
 }  // namespace
 
-ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length) {
+ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address,
+                     socklen_t* address_length) {
   cancellation_point();
   auto attempt = [&](int current, int how) {
     return sys::call(SYS_recvfrom, current, buffer, length, how, address, address_length);
   };
   if ((flags & kNeverWaits) != 0) return return_errno<ssize_t>(attempt(fd, flags));
   if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
-    if ((flags & MSG_PEEK) == 0) return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
+    if ((flags & MSG_PEEK) == 0)
+      return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
     BlockingRegion region("recv");
     return return_errno<ssize_t>(attempt(fd, flags));
   }
-  return return_errno<ssize_t>(await_restarting(
-      fd, receive_options(fd, length, flags), [&](int current) { return attempt(current, flags | MSG_DONTWAIT); }));
+  return return_errno<ssize_t>(await_restarting(fd, receive_options(fd, length, flags), [&](int current) {
+    return attempt(current, flags | MSG_DONTWAIT);
+  }));
 }
 
 ssize_t receive_message(int fd, msghdr* message, int flags) {
@@ -129,14 +136,16 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
   return return_errno<ssize_t>(result);
 }
 
-ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const sockaddr* address, socklen_t address_length) {
+ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
+                  socklen_t address_length) {
   cancellation_point();
   if ((flags & MSG_DONTWAIT) != 0) {
     return return_errno<ssize_t>(sys::call(SYS_sendto, fd, buffer, length, flags, address, address_length));
   }
   return return_errno<ssize_t>(transfer_all(fd, send_options(fd), length, [&](int current, size_t done) {
     int how = flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0);
-    return sys::call(SYS_sendto, current, static_cast<const char*>(buffer) + done, length - done, how, address, address_length);
+    return sys::call(SYS_sendto, current, static_cast<const char*>(buffer) + done, length - done, how,
+                     address, address_length);
   }));
 }
 
@@ -149,7 +158,8 @@ ssize_t send_message(int fd, const msghdr* message, int flags) {
       transfer_all(fd, send_options(fd), static_cast<size_t>(total), [&](int current, size_t done) -> long {
         if (done == 0) return sys::call(SYS_sendmsg, current, message, flags | MSG_DONTWAIT);
         iovec rest = vector_at(message->msg_iov, done);  // control data went with the first byte
-        return sys::call(SYS_sendto, current, rest.iov_base, rest.iov_len, flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+        return sys::call(SYS_sendto, current, rest.iov_base, rest.iov_len,
+                         flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
       }));
 }
 
@@ -163,13 +173,15 @@ HOOK(ssize_t, __recv_chk, (int fd, void* buffer, size_t length, size_t room, int
   return hook_recv(fd, buffer, length, flags);
 }
 
-HOOK(ssize_t, recvfrom, (int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length)) {
+HOOK(ssize_t, recvfrom,
+     (int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length)) {
   if (!in_coroutine()) return real::recvfrom(fd, buffer, length, flags, address, address_length);
   return receive_into(fd, buffer, length, flags, address, address_length);
 }
 
 HOOK(ssize_t, __recvfrom_chk,
-     (int fd, void* buffer, size_t length, size_t room, int flags, sockaddr* address, socklen_t* address_length)) {
+     (int fd, void* buffer, size_t length, size_t room, int flags, sockaddr* address,
+      socklen_t* address_length)) {
   if (length > room) return real::__recvfrom_chk(fd, buffer, length, room, flags, address, address_length);
   return hook_recvfrom(fd, buffer, length, flags, address, address_length);
 }
@@ -183,10 +195,11 @@ HOOK(ssize_t, recvmsg, (int fd, msghdr* message, int flags)) {
   return result;
 }
 
-// Waits for the first message; takes more only as long as they are there, or up to the timeout, which the kernel looks at
-// between messages (recvmmsg(2), BUGS).
+// Waits for the first message; takes more only as long as they are there, or up to the timeout, which the
+// kernel looks at between messages (recvmmsg(2), BUGS).
 HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout)) {
-  if (!in_coroutine() || (flags & kNeverWaits) != 0) return real::recvmmsg(fd, messages, count, flags, timeout);
+  if (!in_coroutine() || (flags & kNeverWaits) != 0)
+    return real::recvmmsg(fd, messages, count, flags, timeout);
   cancellation_point();
   if ((flags & MSG_WAITFORONE) == 0 || timeout != nullptr) {
     BlockingRegion region("recvmmsg");
@@ -203,7 +216,8 @@ HOOK(ssize_t, send, (int fd, const void* buffer, size_t length, int flags)) {
 }
 
 HOOK(ssize_t, sendto,
-     (int fd, const void* buffer, size_t length, int flags, const sockaddr* address, socklen_t address_length)) {
+     (int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
+      socklen_t address_length)) {
   if (!in_coroutine()) return real::sendto(fd, buffer, length, flags, address, address_length);
   return send_from(fd, buffer, length, flags, address, address_length);
 }
@@ -274,7 +288,8 @@ HOOK(int, listen, (int fd, int backlog)) {
 
 HOOK(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t length)) {
   int result = real::setsockopt(fd, level, name, value, length);
-  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW)) {
+  if (level == SOL_SOCKET &&
+      (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW)) {
     descriptor_attributes_changed(fd);
   }
   return result;

@@ -103,7 +103,8 @@ int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateReq
 bool threads_can_be_ours() {
   if (__builtin_expect(runtime_started(), 1)) return true;
   if (!g_config.disabled && !sync_layouts_ok()) {
-    COSHIM_LOG(warn, "threads stay native: this libc's mutexes, conditions or semaphores have an unknown layout");
+    COSHIM_LOG(warn,
+               "threads stay native: this libc's mutexes, conditions or semaphores have an unknown layout");
     g_config.disabled = true;
   }
   return runtime_ensure_started();
@@ -120,7 +121,8 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 
 }  // namespace
 
-HOOK(int, pthread_create, (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
+HOOK(int, pthread_create,
+     (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
   if ((attributes != nullptr && wants_real_time(attributes)) || !threads_can_be_ours()) {
     return real::pthread_create(thread, attributes, start, argument);
   }
@@ -166,8 +168,9 @@ HOOK(int, pthread_detach, (pthread_t thread)) {
 
 namespace {
 
-// The end of main by pthread_exit() or cancellation: its cleanup handlers, thread_local destructors and keys run natively; this
-// key's destructor re-arms itself to run in the last round, and if no thread of the program is left, ends the process.
+// The end of main by pthread_exit() or cancellation: its cleanup handlers, thread_local destructors and keys
+// run natively; this key's destructor re-arms itself to run in the last round, and if no thread of the
+// program is left, ends the process.
 pthread_key_t g_main_end_key;
 bool g_main_end_key_made;
 void main_ends(void* round) {
@@ -185,7 +188,9 @@ void watch_end_of_main() {
   if (!g_main_end_key_made) g_main_end_key_made = real::pthread_key_create(&g_main_end_key, &main_ends) == 0;
   if (g_main_end_key_made) pthread_setspecific(g_main_end_key, reinterpret_cast<void*>(uintptr_t{1}));
 }
-__attribute__((constructor(102))) void register_end_of_main() { runtime_at_start(&watch_end_of_main); }
+__attribute__((constructor(102))) void register_end_of_main() {
+  runtime_at_start(&watch_end_of_main);
+}
 
 }  // namespace
 
@@ -233,7 +238,9 @@ HOOK(int, sched_yield, ()) {
   return 0;
 }
 
-HOOK(void, thrd_yield, ()) { hook_sched_yield(); }
+HOOK(void, thrd_yield, ()) {
+  hook_sched_yield();
+}
 
 HOOK(pid_t, gettid, ()) {
   Coroutine* self = current_coroutine();
@@ -247,10 +254,13 @@ HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
   request.c11_start = start;
   request.argument = argument;
   switch (create_thread(thread, nullptr, &request)) {
-    case 0: return thrd_success;
+    case 0:
+      return thrd_success;
     case ENOMEM:
-    case EAGAIN: return thrd_nomem;
-    default: return thrd_error;
+    case EAGAIN:
+      return thrd_nomem;
+    default:
+      return thrd_error;
   }
 }
 
@@ -266,8 +276,12 @@ HOOK(int, thrd_join, (thrd_t thread, int* result)) {
   return thrd_success;
 }
 
-HOOK(int, thrd_detach, (thrd_t thread)) { return hook_pthread_detach(thread) == 0 ? thrd_success : thrd_error; }
+HOOK(int, thrd_detach, (thrd_t thread)) {
+  return hook_pthread_detach(thread) == 0 ? thrd_success : thrd_error;
+}
 
-HOOK(void, thrd_exit, (int result)) { hook_pthread_exit(reinterpret_cast<void*>(static_cast<intptr_t>(result))); }
+HOOK(void, thrd_exit, (int result)) {
+  hook_pthread_exit(reinterpret_cast<void*>(static_cast<intptr_t>(result)));
+}
 
 }  // namespace coshim

@@ -20,8 +20,8 @@ inline bool ready_now(int fd, short events) {
   return sys::call(SYS_ppoll, &descriptor, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) != 0;
 }
 
-// An await that lets signal handlers run and then goes on or gives -EINTR: with a timeout of the socket's own, never restarted
-// (signal(7)).
+// An await that lets signal handlers run and then goes on or gives -EINTR: with a timeout of the socket's
+// own, never restarted (signal(7)).
 template <typename Attempt>
 long await_restarting(int fd, const AwaitOptions& options, Attempt&& attempt) {
   for (;;) {
@@ -32,8 +32,8 @@ long await_restarting(int fd, const AwaitOptions& options, Attempt&& attempt) {
   }
 }
 
-// A blocking write is over when all is written, or with a partial count when it can't go on (send(2), write(2), pipe(7)).
-// part(fd, done) makes one attempt that does not block.
+// A blocking write is over when all is written, or with a partial count when it can't go on (send(2),
+// write(2), pipe(7)). part(fd, done) makes one attempt that does not block.
 template <typename Part>
 long transfer_all(int fd, AwaitOptions options, size_t total, Part&& part) {
   size_t done = 0;
@@ -59,16 +59,19 @@ inline long vector_length(const iovec* vector, int count) {
   return static_cast<long>(total);
 }
 
-// The element of `vector` in which byte `done` stands: *rest is what is left of it. For going on after a partial transfer.
+// The element of `vector` in which byte `done` stands: *rest is what is left of it. For going on after a
+// partial transfer.
 inline iovec vector_at(const iovec* vector, size_t done) {
   while (done >= vector->iov_len) done -= (vector++)->iov_len;
   return iovec{static_cast<char*>(vector->iov_base) + done, vector->iov_len - done};
 }
 
 // In socket.cpp: read and write on sockets.
-ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address, socklen_t* address_length);
+ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address,
+                     socklen_t* address_length);
 ssize_t receive_message(int fd, msghdr* message, int flags);
-ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const sockaddr* address, socklen_t address_length);
+ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const sockaddr* address,
+                  socklen_t address_length);
 ssize_t send_message(int fd, const msghdr* message, int flags);
 
 }  // namespace coshim

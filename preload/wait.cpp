@@ -1,5 +1,5 @@
-// poll, select, epoll_wait: the real call with timeout 0 says what is ready; while it says nothing, park on the descriptors.
-// None of them is ever restarted after a signal handler (signal(7)).
+// poll, select, epoll_wait: the real call with timeout 0 says what is ready; while it says nothing, park on
+// the descriptors. None of them is ever restarted after a signal handler (signal(7)).
 #include <string.h>
 #include <sys/mman.h>
 
@@ -48,7 +48,8 @@ int epoll_until(int fd, epoll_event* events, int maximum, Nanoseconds deadline) 
                       [&] { return sys::call(SYS_epoll_pwait, fd, events, maximum, 0, nullptr, kMaskSize); });
 }
 
-// With a mask, which the real call swaps in atomically. What is pending for the coroutine alone must be pending in the kernel then.
+// With a mask, which the real call swaps in atomically. What is pending for the coroutine alone must be
+// pending in the kernel then.
 template <typename Call>
 int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline, Call&& call) {
   cancellation_point();
@@ -72,7 +73,8 @@ int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline,
 // select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
 class SelectWait {
  public:
-  SelectWait(int count, fd_set* const* sets) : count_(count), sets_(sets), words_((static_cast<size_t>(count) + 63) / 64) {
+  SelectWait(int count, fd_set* const* sets)
+      : count_(count), sets_(sets), words_((static_cast<size_t>(count) + 63) / 64) {
     size_t bits = 0;
     for (int set = 0; set < 3; ++set) {
       for (size_t i = 0; sets[set] != nullptr && i < words_; ++i) {
@@ -83,7 +85,8 @@ class SelectWait {
     memory_ = small_;
     if (needed > sizeof(small_)) {
       mapped_ = (needed + 4095) / 4096 * 4096;
-      long address = sys::call(SYS_mmap, nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      long address =
+          sys::call(SYS_mmap, nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       memory_ = address < 0 && address > -4096 ? nullptr : reinterpret_cast<char*>(address);
       if (memory_ == nullptr) return;
     }
@@ -115,7 +118,9 @@ class SelectWait {
 
  private:
   // The kernel reads whole words up to the highest descriptor (select(2), BUGS), and so do we.
-  unsigned long word(int set, size_t index) const { return reinterpret_cast<const unsigned long*>(sets_[set])[index]; }
+  unsigned long word(int set, size_t index) const {
+    return reinterpret_cast<const unsigned long*>(sets_[set])[index];
+  }
   void fill() {
     static const short kEvents[3] = {POLLIN, POLLOUT, POLLPRI};
     for (int set = 0; set < 3; ++set) {
@@ -175,7 +180,8 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
   return poll_until(fds, count, deadline_of(timeout));
 }
 
-HOOK(int, __ppoll_chk, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t room)) {
+HOOK(int, __ppoll_chk,
+     (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t room)) {
   if (room / sizeof(pollfd) < count) return real::__ppoll_chk(fds, count, timeout, mask, room);
   return hook_ppoll(fds, count, timeout, mask);
 }
@@ -188,7 +194,8 @@ HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
   Nanoseconds deadline = kForever;
   if (timeout != nullptr) {
     Nanoseconds interval = to_nanoseconds(timespec{timeout->tv_sec, 0});
-    if (__builtin_add_overflow(interval, static_cast<Nanoseconds>(timeout->tv_usec) * 1000, &interval)) interval = kForever;
+    if (__builtin_add_overflow(interval, static_cast<Nanoseconds>(timeout->tv_usec) * 1000, &interval))
+      interval = kForever;
     deadline = deadline_after(interval);
   }
   int result = select_until(count, sets, deadline);
@@ -201,7 +208,8 @@ HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
 }
 
 HOOK(int, pselect,
-     (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout, const sigset_t* mask)) {
+     (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout,
+      const sigset_t* mask)) {
   bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
   if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
   if (mask != nullptr) {
@@ -226,12 +234,14 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int maximum, int timeout, c
   });
 }
 
-HOOK(int, epoll_pwait2, (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
+HOOK(int, epoll_pwait2,
+     (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
   bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
   if (!in_coroutine() || bad_time) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
   if (mask != nullptr) {
-    return wait_with_mask("epoll_pwait2", mask, deadline_of(timeout),
-                          [&](const timespec* left) { return real::epoll_pwait2(fd, events, maximum, left, mask); });
+    return wait_with_mask("epoll_pwait2", mask, deadline_of(timeout), [&](const timespec* left) {
+      return real::epoll_pwait2(fd, events, maximum, left, mask);
+    });
   }
   return epoll_until(fd, events, maximum, deadline_of(timeout));
 }

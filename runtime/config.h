@@ -1,6 +1,7 @@
-// The environment, read once (DESIGN §10). One table in config.cpp names every variable, its meaning and its default;
-// the documentation and the launcher print from the same table. No malloc, no stdio: it may be read before any
-// constructor has run. A malformed value: one line that names it, and the default is used; COSHIM_STRICT=1: exit 78.
+// The environment, read once (DESIGN §10). One table in config.cpp names every variable, its meaning and its
+// default; the documentation and the launcher print from the same table. No malloc, no stdio: it may be read
+// before any constructor has run. A malformed value: one line that names it, and the default is used;
+// COSHIM_STRICT=1: exit 78.
 #pragma once
 
 #include <stddef.h>
@@ -12,18 +13,18 @@ namespace coshim {
 enum class StackMode { private_stack, shared, elastic };
 
 struct Config {
-  bool disabled = false;        // COSHIM_DISABLE, or COSHIM_ONLY/COSHIM_SKIP say so
-  bool strict = false;          // COSHIM_STRICT
-  size_t stack_size = 0;        // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
+  bool disabled = false;  // COSHIM_DISABLE, or COSHIM_ONLY/COSHIM_SKIP say so
+  bool strict = false;    // COSHIM_STRICT
+  size_t stack_size = 0;  // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
   StackMode stack_mode = StackMode::private_stack;
-  size_t guard_size = 0;        // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
-  int workers = 0;              // COSHIM_WORKERS; 0: the CPUs in the affinity mask
-  Nanoseconds hog_time = 10000000;  // COSHIM_HOG_MS
+  size_t guard_size = 0;                  // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
+  int workers = 0;                        // COSHIM_WORKERS; 0: the CPUs in the affinity mask
+  Nanoseconds hog_time = 10000000;        // COSHIM_HOG_MS
   const char* native_patterns = nullptr;  // COSHIM_NATIVE: globs separated by , or ; null: none
-  int dump_signal = 0;          // COSHIM_DUMP_SIGNAL; never 0 after read_config
-  const char* dump_path = nullptr;  // COSHIM_DUMP_PATH with %p for the pid; null: stderr
-  bool dump_json = false;       // COSHIM_DUMP_FORMAT=json
-  bool stats = false;           // COSHIM_STATS
+  int dump_signal = 0;                    // COSHIM_DUMP_SIGNAL; never 0 after read_config
+  const char* dump_path = nullptr;        // COSHIM_DUMP_PATH with %p for the pid; null: stderr
+  bool dump_json = false;                 // COSHIM_DUMP_FORMAT=json
+  bool stats = false;                     // COSHIM_STATS
 };
 
 extern Config g_config;

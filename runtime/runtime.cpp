@@ -69,7 +69,9 @@ void runtime_at_start(void (*callback)()) {
   }
 }
 
-bool runtime_started() { return g_phase.load(std::memory_order_acquire) == Phase::started; }
+bool runtime_started() {
+  return g_phase.load(std::memory_order_acquire) == Phase::started;
+}
 
 bool runtime_ensure_started() {
   Phase phase = g_phase.load(std::memory_order_acquire);
@@ -114,8 +116,8 @@ void runtime_after_fork_in_parent() {
   leave_critical();
 }
 
-// The child is the calling thread alone, now a kernel thread like main; the runtime starts afresh at its next pthread_create
-// (DESIGN §9). The records and stacks of the others stay as they were: nobody will use them.
+// The child is the calling thread alone, now a kernel thread like main; the runtime starts afresh at its next
+// pthread_create (DESIGN §9). The records and stacks of the others stay as they were: nobody will use them.
 void runtime_after_fork_in_child() {
   if (runtime_started()) {
     unlock_slots_after_fork(true);

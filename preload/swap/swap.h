@@ -5,9 +5,10 @@
 
 extern "C" {
 
-// Saves the callee-saved registers, MXCSR and x87 control word on the running stack, stores its stack pointer to *save,
-// then continues on `load` (a value stored by an earlier swap or made by coshim_swap_prepare) with FS base `fs_base`.
-// Returns when something swaps back to *save. System V AMD64 ABI 3.2.1: everything else is the caller's to save.
+// Saves the callee-saved registers, MXCSR and x87 control word on the running stack, stores its stack pointer
+// to *save, then continues on `load` (a value stored by an earlier swap or made by coshim_swap_prepare) with
+// FS base `fs_base`. Returns when something swaps back to *save. System V AMD64 ABI 3.2.1: everything else is
+// the caller's to save.
 void coshim_swap(void** save, void* load, uintptr_t fs_base);
 // The same for processors or kernels without user-mode wrfsbase (AT_HWCAP2 bit 1): arch_prctl(ARCH_SET_FS).
 void coshim_swap_by_system_call(void** save, void* load, uintptr_t fs_base);
@@ -33,7 +34,7 @@ struct SwapFrame {
 inline void* swap_prepare(void* stack_top, void (*entry)(void*), void* argument) {
   auto* frame = reinterpret_cast<SwapFrame*>(static_cast<char*>(stack_top) - sizeof(SwapFrame) - 16);
   *frame = SwapFrame{};
-  frame->mxcsr = 0x1f80;        // the ABI's initial values: all exceptions masked, round to nearest
+  frame->mxcsr = 0x1f80;  // the ABI's initial values: all exceptions masked, round to nearest
   frame->x87_control = 0x037f;
   frame->r12 = reinterpret_cast<uint64_t>(entry);
   frame->r13 = reinterpret_cast<uint64_t>(argument);

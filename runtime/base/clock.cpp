@@ -24,7 +24,9 @@ Nanoseconds clock_now(clockid_t clock) {
   return to_nanoseconds(now);
 }
 
-Nanoseconds monotonic_now() { return clock_now(CLOCK_MONOTONIC); }
+Nanoseconds monotonic_now() {
+  return clock_now(CLOCK_MONOTONIC);
+}
 
 Nanoseconds deadline_after(Nanoseconds interval) {
   if (interval <= 0) return monotonic_now();
@@ -41,8 +43,8 @@ Nanoseconds to_monotonic(clockid_t clock, const timespec& when) {
   return remaining <= 0 ? 0 : deadline_after(remaining);
 }
 
-// The counter runs at a constant rate on every x86-64 that Linux accepts as clock source; the estimate sharpens with the
-// time between the two readings, and a per cent is enough here.
+// The counter runs at a constant rate on every x86-64 that Linux accepts as clock source; the estimate
+// sharpens with the time between the two readings, and a per cent is enough here.
 void calibrate_clock() {
   Nanoseconds start = monotonic_now();
   uint64_t ticks = tick_counter();

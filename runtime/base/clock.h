@@ -1,5 +1,5 @@
-// Time. Nanoseconds on CLOCK_MONOTONIC everywhere inside; the time stamp counter only where a few nanoseconds matter
-// and a small error does not (hand-over heuristics, "since when" in the dump).
+// Time. Nanoseconds on CLOCK_MONOTONIC everywhere inside; the time stamp counter only where a few nanoseconds
+// matter and a small error does not (hand-over heuristics, "since when" in the dump).
 #pragma once
 
 #include <stdint.h>
@@ -20,7 +20,9 @@ Nanoseconds to_monotonic(clockid_t clock, const timespec& when);
 Nanoseconds deadline_after(Nanoseconds interval);
 Nanoseconds to_nanoseconds(const timespec& time);  // saturating
 timespec to_timespec(Nanoseconds time);
-inline bool valid_timespec(const timespec& time) { return time.tv_nsec >= 0 && time.tv_nsec < 1000000000L; }
+inline bool valid_timespec(const timespec& time) {
+  return time.tv_nsec >= 0 && time.tv_nsec < 1000000000L;
+}
 
 inline uint64_t tick_counter() {
 #if defined(__x86_64__)

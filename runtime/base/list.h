@@ -1,5 +1,5 @@
-// An intrusive doubly linked list: no allocation, constant-time removal from the middle. Not thread-safe: each list has
-// a lock of its owner's.
+// An intrusive doubly linked list: no allocation, constant-time removal from the middle. Not thread-safe:
+// each list has a lock of its owner's.
 #pragma once
 
 #include <stddef.h>

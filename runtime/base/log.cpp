@@ -71,9 +71,15 @@ size_t format_text_list(char* buffer, size_t size, const char* format, va_list a
       ++p;
     }
     switch (*p) {
-      case 's': output.put(va_arg(arguments, const char*)); break;
-      case 'c': output.put(static_cast<char>(va_arg(arguments, int))); break;
-      case 'd': put_signed(output, is_long ? va_arg(arguments, long) : va_arg(arguments, int), width, pad); break;
+      case 's':
+        output.put(va_arg(arguments, const char*));
+        break;
+      case 'c':
+        output.put(static_cast<char>(va_arg(arguments, int)));
+        break;
+      case 'd':
+        put_signed(output, is_long ? va_arg(arguments, long) : va_arg(arguments, int), width, pad);
+        break;
       case 'u':
       case 'x': {
         uint64_t value = is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned);
@@ -84,8 +90,11 @@ size_t format_text_list(char* buffer, size_t size, const char* format, va_list a
         output.put("0x");
         output.put_number(reinterpret_cast<uintptr_t>(va_arg(arguments, void*)), 16, false, 0, ' ');
         break;
-      case '%': output.put('%'); break;
-      default: return output.finish();
+      case '%':
+        output.put('%');
+        break;
+      default:
+        return output.finish();
     }
   }
   return output.finish();

@@ -1,5 +1,5 @@
-// The libc functions that the runtime itself needs and that are hooked: the real ones, found past our own definitions. Filled
-// by native_initialize(), before anything else of the runtime runs.
+// The libc functions that the runtime itself needs and that are hooked: the real ones, found past our own
+// definitions. Filled by native_initialize(), before anything else of the runtime runs.
 #pragma once
 
 #include <pthread.h>

@@ -1,9 +1,9 @@
-// A lock for a few instructions' work. Its holder never switches coroutines, so a short spin nearly always gets it; when
-// the holder's kernel thread was preempted, spinners give their time slice away. Releasing is a plain store: the scheduler
-// takes two such locks a switch.
+// A lock for a few instructions' work. Its holder never switches coroutines, so a short spin nearly always
+// gets it; when the holder's kernel thread was preempted, spinners give their time slice away. Releasing is a
+// plain store: the scheduler takes two such locks a switch.
 //
-// A signal handler of the program may run hooks (sem_post, write). Whoever takes a lock inside a hook therefore stands
-// in a CriticalSection (runtime/thread/critical.h), where handlers are put off.
+// A signal handler of the program may run hooks (sem_post, write). Whoever takes a lock inside a hook
+// therefore stands in a CriticalSection (runtime/thread/critical.h), where handlers are put off.
 #pragma once
 
 #include <stdint.h>

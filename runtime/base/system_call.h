@@ -1,6 +1,6 @@
-// Raw Linux system calls. The runtime uses these and nothing else to reach the kernel: a call through libc by name
-// would land in our own hooks (DESIGN §2). Results are the kernel's: a value, or -errno. errno is never touched.
-// Async-signal-safe and thread-safe throughout.
+// Raw Linux system calls. The runtime uses these and nothing else to reach the kernel: a call through libc by
+// name would land in our own hooks (DESIGN §2). Results are the kernel's: a value, or -errno. errno is never
+// touched. Async-signal-safe and thread-safe throughout.
 #pragma once
 
 #include <linux/futex.h>
@@ -37,15 +37,21 @@ inline long word(T value) {
     return static_cast<long>(value);
   }
 }
-inline long word(decltype(nullptr)) { return 0; }
+inline long word(decltype(nullptr)) {
+  return 0;
+}
 
 template <typename... Args>
 inline long call(long number, Args... args) {
   return raw(number, word(args)...);
 }
 
-inline pid_t gettid() { return static_cast<pid_t>(call(SYS_gettid)); }
-inline pid_t getpid() { return static_cast<pid_t>(call(SYS_getpid)); }
+inline pid_t gettid() {
+  return static_cast<pid_t>(call(SYS_gettid));
+}
+inline pid_t getpid() {
+  return static_cast<pid_t>(call(SYS_getpid));
+}
 
 // `timeout` is absolute on CLOCK_MONOTONIC, or null for ever (FUTEX_WAIT_BITSET, futex(2)).
 inline long futex_wait(const void* address, uint32_t expected, const timespec* timeout) {
@@ -58,16 +64,24 @@ inline long futex_wake(const void* address, int count) {
 
 // The kernel's signal set: one bit a signal, bit 0 is signal 1.
 using KernelSignalSet = uint64_t;
-inline KernelSignalSet signal_bit(int signal) { return KernelSignalSet{1} << (signal - 1); }
-// Everything that may be blocked. 32 and 33 are glibc's own (SIGCANCEL, SIGSETXID): setuid() waits until every kernel
-// thread has answered the latter, so it must reach sleeping workers too.
+inline KernelSignalSet signal_bit(int signal) {
+  return KernelSignalSet{1} << (signal - 1);
+}
+// Everything that may be blocked. 32 and 33 are glibc's own (SIGCANCEL, SIGSETXID): setuid() waits until
+// every kernel thread has answered the latter, so it must reach sleeping workers too.
 constexpr KernelSignalSet kAllSignals = ~((KernelSignalSet{1} << 31) | (KernelSignalSet{1} << 32));
 inline long set_signal_mask(int how, const KernelSignalSet* set, KernelSignalSet* old) {
   return call(SYS_rt_sigprocmask, how, set, old, sizeof(KernelSignalSet));
 }
 
-inline long write(int fd, const void* data, size_t length) { return call(SYS_write, fd, data, length); }
-inline long close(int fd) { return call(SYS_close, fd); }
-inline void yield() { call(SYS_sched_yield); }
+inline long write(int fd, const void* data, size_t length) {
+  return call(SYS_write, fd, data, length);
+}
+inline long close(int fd) {
+  return call(SYS_close, fd);
+}
+inline void yield() {
+  call(SYS_sched_yield);
+}
 
 }  // namespace coshim::sys

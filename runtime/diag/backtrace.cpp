@@ -13,7 +13,8 @@ thread_local jmp_buf* t_fault_recovery __attribute__((tls_model("initial-exec"))
 namespace {
 
 // unw_step() in its own frame: nothing of it is live after a fault.
-__attribute__((noinline)) size_t walk(const UnwindStart& start, uintptr_t* frames, size_t capacity, size_t* reached) {
+__attribute__((noinline)) size_t walk(const UnwindStart& start, uintptr_t* frames, size_t capacity,
+                                      size_t* reached) {
   unw_context_t context;
   unw_cursor_t cursor;
   unw_getcontext(&context);
@@ -25,8 +26,8 @@ __attribute__((noinline)) size_t walk(const UnwindStart& start, uintptr_t* frame
   unw_set_reg(&cursor, UNW_X86_64_R13, start.r13);
   unw_set_reg(&cursor, UNW_X86_64_R14, start.r14);
   unw_set_reg(&cursor, UNW_X86_64_R15, start.r15);
-  // Last: looks up the procedure. The unwinder applies the rules of the instruction before a return address; one further is
-  // right for an interrupted instruction.
+  // Last: looks up the procedure. The unwinder applies the rules of the instruction before a return address;
+  // one further is right for an interrupted instruction.
   unw_set_reg(&cursor, UNW_REG_IP, start.rip + (start.interrupted ? 1 : 0));
   frames[(*reached)++] = start.rip;
   while (*reached < capacity && unw_step(&cursor) > 0) {

@@ -1,5 +1,6 @@
-// Walking a stack that is not ours, from saved registers, with libunwind. The walk may meet garbage, since the coroutine may go
-// on meanwhile: a fault in it ends the walk (runtime/thread/signals.cpp knows t_fault_recovery).
+// Walking a stack that is not ours, from saved registers, with libunwind. The walk may meet garbage, since
+// the coroutine may go on meanwhile: a fault in it ends the walk (runtime/thread/signals.cpp knows
+// t_fault_recovery).
 #pragma once
 
 #include <setjmp.h>
@@ -14,7 +15,8 @@ struct UnwindStart {
   bool interrupted = false;  // rip is an instruction that was interrupted, not a return address
 };
 
-// Fills `frames` with return addresses, innermost first; returns their number. Takes the loader's lock for a moment.
+// Fills `frames` with return addresses, innermost first; returns their number. Takes the loader's lock for a
+// moment.
 size_t walk_stack(const UnwindStart& start, uintptr_t* frames, size_t capacity);
 
 // The registers that coshim_swap left at `stack_pointer`.

@@ -16,12 +16,18 @@ constexpr size_t kMaximumFrames = 64;
 
 const char* state_text(CoroutineState state) {
   switch (state) {
-    case CoroutineState::free: return "free";
-    case CoroutineState::starting: return "starting";
-    case CoroutineState::runnable: return "runnable";
-    case CoroutineState::running: return "running";
-    case CoroutineState::parked: return "parked";
-    case CoroutineState::finished: return "ended, not joined";
+    case CoroutineState::free:
+      return "free";
+    case CoroutineState::starting:
+      return "starting";
+    case CoroutineState::runnable:
+      return "runnable";
+    case CoroutineState::running:
+      return "running";
+    case CoroutineState::parked:
+      return "parked";
+    case CoroutineState::finished:
+      return "ended, not joined";
   }
   return "?";
 }
@@ -58,25 +64,44 @@ void print_descriptor(Output& out, int fd) {
 
 const char* wait_text(WaitKind kind) {
   switch (kind) {
-    case WaitKind::none: return "";
-    case WaitKind::sleep: return "sleeping";
-    case WaitKind::readable: return "waiting to read descriptor";
-    case WaitKind::writable: return "waiting to write descriptor";
-    case WaitKind::accepting: return "waiting for a connection on descriptor";
-    case WaitKind::connecting: return "connecting descriptor";
-    case WaitKind::polling: return "polling descriptors";
-    case WaitKind::mutex: return "waiting for mutex";
-    case WaitKind::condition: return "waiting for condition";
-    case WaitKind::rwlock_read: return "waiting to read-lock rwlock";
-    case WaitKind::rwlock_write: return "waiting to write-lock rwlock";
-    case WaitKind::semaphore: return "waiting for semaphore";
-    case WaitKind::barrier: return "waiting at barrier";
-    case WaitKind::join: return "joining";
-    case WaitKind::futex: return "waiting on futex";
-    case WaitKind::once: return "waiting for pthread_once";
-    case WaitKind::spin: return "waiting for spin lock";
-    case WaitKind::signal: return "waiting for a signal";
-    case WaitKind::blocked_call: return "in the kernel in";
+    case WaitKind::none:
+      return "";
+    case WaitKind::sleep:
+      return "sleeping";
+    case WaitKind::readable:
+      return "waiting to read descriptor";
+    case WaitKind::writable:
+      return "waiting to write descriptor";
+    case WaitKind::accepting:
+      return "waiting for a connection on descriptor";
+    case WaitKind::connecting:
+      return "connecting descriptor";
+    case WaitKind::polling:
+      return "polling descriptors";
+    case WaitKind::mutex:
+      return "waiting for mutex";
+    case WaitKind::condition:
+      return "waiting for condition";
+    case WaitKind::rwlock_read:
+      return "waiting to read-lock rwlock";
+    case WaitKind::rwlock_write:
+      return "waiting to write-lock rwlock";
+    case WaitKind::semaphore:
+      return "waiting for semaphore";
+    case WaitKind::barrier:
+      return "waiting at barrier";
+    case WaitKind::join:
+      return "joining";
+    case WaitKind::futex:
+      return "waiting on futex";
+    case WaitKind::once:
+      return "waiting for pthread_once";
+    case WaitKind::spin:
+      return "waiting for spin lock";
+    case WaitKind::signal:
+      return "waiting for a signal";
+    case WaitKind::blocked_call:
+      return "in the kernel in";
   }
   return "?";
 }
@@ -90,16 +115,26 @@ void Describer::print_wait(Output& out, const Coroutine* coroutine) {
     case WaitKind::readable:
     case WaitKind::writable:
     case WaitKind::accepting:
-    case WaitKind::connecting: print_descriptor(out, static_cast<int>(reinterpret_cast<intptr_t>(object))); break;
-    case WaitKind::join: out.print(" thread %lu", static_cast<const Coroutine*>(object)->id); break;
-    case WaitKind::blocked_call: out.print(" %s", static_cast<const char*>(object)); break;
+    case WaitKind::connecting:
+      print_descriptor(out, static_cast<int>(reinterpret_cast<intptr_t>(object)));
+      break;
+    case WaitKind::join:
+      out.print(" thread %lu", static_cast<const Coroutine*>(object)->id);
+      break;
+    case WaitKind::blocked_call:
+      out.print(" %s", static_cast<const char*>(object));
+      break;
     case WaitKind::mutex:
       // pthread_mutex_t is public: the owner's tid is its third int.
-      out.print(" %p held by tid %d", const_cast<void*>(object), static_cast<const pthread_mutex_t*>(object)->__data.__owner);
+      out.print(" %p held by tid %d", const_cast<void*>(object),
+                static_cast<const pthread_mutex_t*>(object)->__data.__owner);
       break;
     case WaitKind::sleep:
-    case WaitKind::polling: break;
-    default: out.print(" %p", const_cast<void*>(object)); break;
+    case WaitKind::polling:
+      break;
+    default:
+      out.print(" %p", const_cast<void*>(object));
+      break;
   }
   out.print(" for ");
   print_age(out, coroutine->wait_since, now_);
@@ -127,7 +162,8 @@ void Describer::print_backtrace(Output& out, Coroutine* coroutine) {
     } else if (state == CoroutineState::parked || state == CoroutineState::runnable) {
       count = walk_stack(start_of_parked(coroutine->stack_pointer), frames, kMaximumFrames);
       // It may have gone on while we walked.
-      if (coroutine->switches != switches || coroutine->state.load(std::memory_order_acquire) != state) continue;
+      if (coroutine->switches != switches || coroutine->state.load(std::memory_order_acquire) != state)
+        continue;
     } else {
       return;
     }
@@ -139,8 +175,8 @@ void Describer::print_backtrace(Output& out, Coroutine* coroutine) {
 
 void Describer::describe(Output& out, Coroutine* coroutine) {
   CoroutineState state = coroutine->state.load(std::memory_order_acquire);
-  out.print("\nthread %lu (tid %d%s%s): %s", coroutine->id, coroutine->tid, coroutine->name[0] != '\0' ? ", " : "",
-            coroutine->name, state_text(state));
+  out.print("\nthread %lu (tid %d%s%s): %s", coroutine->id, coroutine->tid,
+            coroutine->name[0] != '\0' ? ", " : "", coroutine->name, state_text(state));
   print_wait(out, coroutine);
   Symbol start;
   symbols_.look_up(coroutine->c11_start != nullptr ? reinterpret_cast<uintptr_t>(coroutine->c11_start)
@@ -148,7 +184,8 @@ void Describer::describe(Output& out, Coroutine* coroutine) {
                    &start);
   char text[400];
   format_symbol(text, sizeof(text), start);
-  out.print("\n  started in %s; switches %lu; stack %lu KiB", text, coroutine->switches, coroutine->stack_size / 1024);
+  out.print("\n  started in %s; switches %lu; stack %lu KiB", text, coroutine->switches,
+            coroutine->stack_size / 1024);
   if (state == CoroutineState::parked && !coroutine->user_stack && coroutine->slot != nullptr) {
     auto used = coroutine->slot->stack_top - static_cast<char*>(coroutine->stack_pointer);
     out.print(", %ld bytes in use", static_cast<long>(used));

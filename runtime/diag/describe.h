@@ -27,8 +27,8 @@ class Describer {
 // "waiting for a mutex" and so on.
 const char* wait_text(WaitKind kind);
 
-// The stack of a coroutine that runs on a worker, taken by a signal to that worker, which stands still meanwhile (at most a
-// fraction of a second). False when it could not be had.
+// The stack of a coroutine that runs on a worker, taken by a signal to that worker, which stands still
+// meanwhile (at most a fraction of a second). False when it could not be had.
 bool walk_running(Coroutine* coroutine, uintptr_t* frames, size_t capacity, size_t* count);
 
 }  // namespace coshim

@@ -35,7 +35,8 @@ void on_dump_signal(int, siginfo_t*, void* context) {
   monitor_wake_always();
 }
 
-// The dump's file: never through a link, never somebody else's file (0600, O_NOFOLLOW, regular or not at all).
+// The dump's file: never through a link, never somebody else's file (0600, O_NOFOLLOW, regular or not at
+// all).
 int open_dump_file() {
   if (g_config.dump_path == nullptr) return 2;
   char path[4200];
@@ -49,7 +50,8 @@ int open_dump_file() {
     }
   }
   path[length] = '\0';
-  long fd = sys::call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+  long fd = sys::call(SYS_openat, AT_FDCWD, path,
+                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
   if (fd < 0) {
     COSHIM_LOG(error, "COSHIM_DUMP_PATH: can't open %s (error %ld); the dump goes to stderr", path, -fd);
     return 2;
@@ -75,9 +77,11 @@ void write_header(Output& out) {
   out.print("=== coshim %s dump of process %d ===\n", COSHIM_VERSION, sys::getpid());
   out.print("processors %d, running %d; workers %d; stack mode private\n", g_scheduler.processor_count,
             g_scheduler.running.load(), workers);
-  out.print("coroutines: %lu alive (%u running, %u runnable, %u parked, %u ended and not joined), %lu created, %lu at the peak\n",
-            totals.alive, counts.by_state[3], counts.by_state[1] + counts.by_state[2], counts.by_state[4],
-            counts.by_state[5], totals.created, totals.peak);
+  out.print(
+      "coroutines: %lu alive (%u running, %u runnable, %u parked, %u ended and not joined), %lu created, %lu "
+      "at the peak\n",
+      totals.alive, counts.by_state[3], counts.by_state[1] + counts.by_state[2], counts.by_state[4],
+      counts.by_state[5], totals.created, totals.peak);
   out.print("calls that blocked a kernel thread: %lu long; processors handed on: %lu; steals: %lu\n",
             g_scheduler.long_calls.load(), g_scheduler.hand_overs.load(), g_scheduler.steals.load());
 }
@@ -125,7 +129,9 @@ bool dump_signal_is_ours() {
   return current.handler == reinterpret_cast<void*>(&on_dump_signal);
 }
 
-bool dump_requested() { return g_requested.load(std::memory_order_acquire) != 0; }
+bool dump_requested() {
+  return g_requested.load(std::memory_order_acquire) != 0;
+}
 
 void dump_if_requested() {
   if (!dump_requested() || g_writing.exchange(true, std::memory_order_acq_rel)) return;

@@ -1,6 +1,6 @@
-// The dump (DESIGN §11): every coroutine with its state, what it waits for and since when, and its backtrace. Asked for by a
-// signal, written by a hidden thread that exists only while it writes, never inside the signal handler; so it works
-// while every worker is stuck.
+// The dump (DESIGN §11): every coroutine with its state, what it waits for and since when, and its backtrace.
+// Asked for by a signal, written by a hidden thread that exists only while it writes, never inside the signal
+// handler; so it works while every worker is stuck.
 #pragma once
 
 namespace coshim {

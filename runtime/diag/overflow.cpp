@@ -21,10 +21,11 @@ void report_stack_overflow(const StackSlot* slot, const void* address, const voi
   char text[400];
   format_symbol(text, sizeof(text), start);
   COSHIM_LOG(error,
-             "stack overflow at %p in thread %lu%s%s, started in %s: its stack of %lu KiB is used up; raise COSHIM_STACK_SIZE "
+             "stack overflow at %p in thread %lu%s%s, started in %s: its stack of %lu KiB is used up; raise "
+             "COSHIM_STACK_SIZE "
              "or the size that the program asks for",
-             const_cast<void*>(address), coroutine->id, coroutine->name[0] != '\0' ? " " : "", coroutine->name, text,
-             coroutine->stack_size / 1024);
+             const_cast<void*>(address), coroutine->id, coroutine->name[0] != '\0' ? " " : "",
+             coroutine->name, text, coroutine->stack_size / 1024);
   uintptr_t frames[kFramesShown];
   size_t count = walk_stack(start_of_context(context), frames, kFramesShown);
   Output out(g_log_fd);

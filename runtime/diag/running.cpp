@@ -1,4 +1,5 @@
-// The stack of a running coroutine: its worker gets a signal, and its handler stands still on that stack while the dump walks it.
+// The stack of a running coroutine: its worker gets a signal, and its handler stands still on that stack
+// while the dump walks it.
 #include <errno.h>
 #include <signal.h>
 
@@ -59,7 +60,8 @@ bool walk_running(Coroutine* coroutine, uintptr_t* frames, size_t capacity, size
   bool found = false;
   if (sys::call(SYS_tgkill, sys::getpid(), worker->tid, g_config.dump_signal) == 0) {
     wait_for_phase(0, kPatience);
-    if (g_phase.load(std::memory_order_acquire) == 1 && g_found.load(std::memory_order_acquire) == coroutine) {
+    if (g_phase.load(std::memory_order_acquire) == 1 &&
+        g_found.load(std::memory_order_acquire) == coroutine) {
       *count = walk_stack(g_start, frames, capacity);
       found = true;
     }

@@ -15,11 +15,13 @@ namespace coshim {
 namespace {
 
 void* map_pages(size_t size) {
-  long result = sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long result =
+      sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
 }
 
-// _ZN5space4nameE... -> space::name. Anything else of the mangling (templates, operators) ends it; then the mangled name stays.
+// _ZN5space4nameE... -> space::name. Anything else of the mangling (templates, operators) ends it; then the
+// mangled name stays.
 bool demangle_nested(const char* mangled, char* out, size_t size) {
   if (strncmp(mangled, "_Z", 2) != 0) return false;
   const char* p = mangled + 2;

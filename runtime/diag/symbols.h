@@ -1,5 +1,6 @@
-// Names for addresses: from .symtab (local static functions too) or .dynsym of the file that is mapped there. Files are mapped
-// read-only on demand and stay mapped. Not thread-safe: the dump and the overflow report use one SymbolTable each. No malloc.
+// Names for addresses: from .symtab (local static functions too) or .dynsym of the file that is mapped there.
+// Files are mapped read-only on demand and stay mapped. Not thread-safe: the dump and the overflow report use
+// one SymbolTable each. No malloc.
 #pragma once
 
 #include <stddef.h>
@@ -10,9 +11,10 @@ struct dl_phdr_info;
 namespace coshim {
 
 struct Symbol {
-  char name[160];        // demangled as far as nested names go; empty: unknown
-  uintptr_t offset;      // from the symbol's start
-  const char* module;    // path of the file; empty for the program itself is replaced by /proc/self/exe's target
+  char name[160];    // demangled as far as nested names go; empty: unknown
+  uintptr_t offset;  // from the symbol's start
+  const char*
+      module;  // path of the file; empty for the program itself is replaced by /proc/self/exe's target
   uintptr_t module_offset;
 };
 

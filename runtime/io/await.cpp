@@ -1,9 +1,9 @@
 // Try, then park, on one descriptor (DESIGN §8).
 //
-// No edge is lost: the number of edges seen is read before the attempt, and the waiter joins the queue only if it is still the
-// same, under the lock under which descriptor_event() counts.
-// One edge wakes one waiter, and a waiter that got something wakes the next: so several readers of one descriptor are served in
-// order, without a herd.
+// No edge is lost: the number of edges seen is read before the attempt, and the waiter joins the queue only
+// if it is still the same, under the lock under which descriptor_event() counts. One edge wakes one waiter,
+// and a waiter that got something wakes the next: so several readers of one descriptor are served in order,
+// without a herd.
 #include "runtime/io/await.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@ std::atomic<uint32_t>& drained_at(DescriptorEntry* entry, Direction direction) {
   return direction == Direction::readable ? entry->read_drained_at : entry->write_drained_at;
 }
 
-// Takes the first exclusive waiter, or with `all` every one, and all shared ones; gives up to `capacity` threads to wake.
+// Takes the first exclusive waiter, or with `all` every one, and all shared ones; gives up to `capacity`
+// threads to wake.
 int take_waiters(WaiterList& list, bool all, bool shared_too, Thread** threads, int capacity) {
   int count = 0;
   bool exclusive_taken = false;
@@ -48,7 +49,8 @@ int take_waiters(WaiterList& list, bool all, bool shared_too, Thread** threads, 
 
 constexpr int kWakeBatch = 32;
 
-void wake_direction(DescriptorEntry* entry, uint32_t generation, Direction direction, bool all, bool count_edge, bool never_skip) {
+void wake_direction(DescriptorEntry* entry, uint32_t generation, Direction direction, bool all,
+                    bool count_edge, bool never_skip) {
   Thread* threads[kWakeBatch];
   int count;
   do {
@@ -85,8 +87,9 @@ class Waiting {
   // Is an attempt sure to fail? Remembers the edges seen before it.
   bool sure_to_fail() {
     seen_ = edges(entry_, options_.direction).load(std::memory_order_acquire);
-    return drained_at(entry_, options_.direction).load(std::memory_order_relaxed) == seen_ && !entry_->never_skip &&
-           entry_->seen_opened && entry_->registered_with.load(std::memory_order_relaxed) == poller_epoch();
+    return drained_at(entry_, options_.direction).load(std::memory_order_relaxed) == seen_ &&
+           !entry_->never_skip && entry_->seen_opened &&
+           entry_->registered_with.load(std::memory_order_relaxed) == poller_epoch();
   }
   void note_result(long result) {
     if (options_.wanted != 0 && result >= 0 && static_cast<size_t>(result) < options_.wanted && result != 0 &&
@@ -102,9 +105,12 @@ class Waiting {
     // First: from here on handlers run after the wait, not while the node is queued.
     WaitReason reason(self_, options_.wait_kind, reinterpret_cast<const void*>(static_cast<intptr_t>(fd_)));
     switch (join()) {
-      case Joined::no: return 0;
-      case Joined::gone: return -EBADF;
-      case Joined::yes: break;
+      case Joined::no:
+        return 0;
+      case Joined::gone:
+        return -EBADF;
+      case Joined::yes:
+        break;
     }
     for (;;) {
       park(self_, options_.deadline);
@@ -230,7 +236,8 @@ void descriptor_event(int fd, uint32_t generation, uint32_t events) {
   if (ended || (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI)) != 0) {
     wake_direction(entry, generation, Direction::readable, ended, true, never_skip);
   }
-  if (ended || (events & EPOLLOUT) != 0) wake_direction(entry, generation, Direction::writable, ended, true, never_skip);
+  if (ended || (events & EPOLLOUT) != 0)
+    wake_direction(entry, generation, Direction::writable, ended, true, never_skip);
 }
 
 long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, void* context) {

@@ -14,14 +14,17 @@ namespace coshim {
 
 namespace {
 
-// Two nodes a descriptor: one a direction. They stand in the coroutine's record's own memory, not on its stack.
+// Two nodes a descriptor: one a direction. They stand in the coroutine's record's own memory, not on its
+// stack.
 bool reserve_nodes(Coroutine* self, size_t descriptors) {
   size_t needed = descriptors * 2;
   if (needed <= self->poll_capacity) return true;
   size_t bytes = (needed * sizeof(WaitNode) + 4095) / 4096 * 4096;
-  long memory = sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long memory =
+      sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return false;
-  if (self->poll_nodes != nullptr) sys::call(SYS_munmap, self->poll_nodes, (self->poll_capacity * sizeof(WaitNode) + 4095) / 4096 * 4096);
+  if (self->poll_nodes != nullptr)
+    sys::call(SYS_munmap, self->poll_nodes, (self->poll_capacity * sizeof(WaitNode) + 4095) / 4096 * 4096);
   self->poll_nodes = reinterpret_cast<WaitNode*>(memory);
   self->poll_capacity = static_cast<uint32_t>(bytes / sizeof(WaitNode));
   return true;
@@ -30,7 +33,8 @@ bool reserve_nodes(Coroutine* self, size_t descriptors) {
 bool wants(const pollfd& descriptor, Direction direction) {
   bool write = (descriptor.events & (POLLOUT | POLLWRNORM | POLLWRBAND)) != 0;
   bool read = (descriptor.events & (POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI | POLLRDHUP)) != 0;
-  return direction == Direction::writable ? write : read || !write;  // errors and hang-ups are always reported
+  return direction == Direction::writable ? write
+                                          : read || !write;  // errors and hang-ups are always reported
 }
 
 void join(Coroutine* self, DescriptorEntry* entry, Direction direction, WaitNode* node) {
@@ -108,7 +112,8 @@ long wait_in_kernel(Nanoseconds deadline, long (*check)(void*), void* context) {
 
 }  // namespace
 
-long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (*check)(void*), void* context) {
+long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (*check)(void*),
+                   void* context) {
   if (long result = check(context)) return result;
   Coroutine* self = current_coroutine();
   if (!reserve_nodes(self, count)) return wait_in_kernel(deadline, check, context);

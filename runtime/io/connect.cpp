@@ -16,8 +16,8 @@ bool is_loopback(const sockaddr* address, socklen_t length) {
 
 }  // namespace
 
-// Only a stream connection waits for its peer. The kernel has no flag for "don't wait" on connect(2) other than O_NONBLOCK, which
-// others would see; so it waits on this kernel thread, and the others go on.
+// Only a stream connection waits for its peer. The kernel has no flag for "don't wait" on connect(2) other
+// than O_NONBLOCK, which others would see; so it waits on this kernel thread, and the others go on.
 long connect_descriptor(int fd, const sockaddr* address, socklen_t length, Nanoseconds) {
   bool slow = descriptor_kind(fd) == DescriptorKind::stream_socket && !is_loopback(address, length) &&
               !program_wants_nonblocking(fd);

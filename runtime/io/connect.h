@@ -7,7 +7,8 @@
 
 namespace coshim {
 
-// A value or -errno. `deadline`: SO_SNDTIMEO's end; then -EINPROGRESS, and the connection goes on. A coroutine only.
+// A value or -errno. `deadline`: SO_SNDTIMEO's end; then -EINPROGRESS, and the connection goes on. A
+// coroutine only.
 long connect_descriptor(int fd, const sockaddr* address, socklen_t length, Nanoseconds deadline);
 
 }  // namespace coshim

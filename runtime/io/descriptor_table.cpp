@@ -30,7 +30,8 @@ DescriptorEntry* make_page(int index) {
   long memory = sys::call(SYS_mmap, nullptr, sizeof(DescriptorEntry) * kPerPage, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory < 0 && memory > -4096) return nullptr;
-  // Zero is not every member's first value, so an entry is constructed when its number is first used (generation 0: never).
+  // Zero is not every member's first value, so an entry is constructed when its number is first used
+  // (generation 0: never).
   auto* page = reinterpret_cast<DescriptorEntry*>(memory);
   DescriptorEntry* expected = nullptr;
   if (g_pages[index].compare_exchange_strong(expected, page)) return page;
@@ -69,8 +70,8 @@ void forget(DescriptorEntry* entry) {
   entry->timeouts_known = 0;
 }
 
-// Moves the exclusive waiters of a descriptor that is about to be closed to a hidden duplicate and wakes them, so that
-// they go on there.
+// Moves the exclusive waiters of a descriptor that is about to be closed to a hidden duplicate and wakes
+// them, so that they go on there.
 void move_waiters(DescriptorEntry* entry, int fd) {
   int hidden = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
   DescriptorEntry* target = hidden >= 0 ? descriptor_entry(hidden) : nullptr;
@@ -110,9 +111,13 @@ void move_waiters(DescriptorEntry* entry, int fd) {
 }
 
 // The child of a vfork runs in its parent's memory, with descriptors of its own.
-bool keeps_books() { return g_descriptors_active.load(std::memory_order_relaxed) && !t_local.vfork_child; }
+bool keeps_books() {
+  return g_descriptors_active.load(std::memory_order_relaxed) && !t_local.vfork_child;
+}
 
-bool has_waiters(const DescriptorEntry* entry) { return !entry->waiters[0].empty() || !entry->waiters[1].empty(); }
+bool has_waiters(const DescriptorEntry* entry) {
+  return !entry->waiters[0].empty() || !entry->waiters[1].empty();
+}
 
 void close_entry(DescriptorEntry* entry, int fd) {
   CriticalSection critical;
@@ -128,7 +133,8 @@ void close_entry(DescriptorEntry* entry, int fd) {
 DescriptorKind learn_socket_kind(int fd) {
   int type = 0, domain = 0, listening = 0;
   socklen_t length = sizeof(int);
-  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return DescriptorKind::other_socket;
+  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+    return DescriptorKind::other_socket;
   sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
   sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
   if (listening != 0) return DescriptorKind::listening_socket;
@@ -140,18 +146,24 @@ DescriptorKind learn_kind(int fd) {
   struct stat status {};
   if (sys::call(SYS_fstat, fd, &status) != 0) return DescriptorKind::bad;
   switch (status.st_mode & S_IFMT) {
-    case S_IFSOCK: return learn_socket_kind(fd);
-    case S_IFIFO: return DescriptorKind::nowait_file;
+    case S_IFSOCK:
+      return learn_socket_kind(fd);
+    case S_IFIFO:
+      return DescriptorKind::nowait_file;
     case S_IFREG:
     case S_IFDIR:
-    case S_IFBLK: return DescriptorKind::always_ready;
-    default: return DescriptorKind::pollable;
+    case S_IFBLK:
+      return DescriptorKind::always_ready;
+    default:
+      return DescriptorKind::pollable;
   }
 }
 
 }  // namespace
 
-int highest_descriptor() { return g_highest.load(std::memory_order_acquire); }
+int highest_descriptor() {
+  return g_highest.load(std::memory_order_acquire);
+}
 
 DescriptorEntry* descriptor_entry_if_known(int fd) {
   if (fd < 0 || fd >= kMaximumDescriptors) return nullptr;
@@ -200,7 +212,8 @@ bool program_wants_nonblocking(int fd) {
   DescriptorEntry* entry = descriptor_entry(fd);
   uint32_t epoch = g_flags_epoch.load(std::memory_order_acquire);
   bool cacheable = entry != nullptr && entry->exclusive_epoch == g_fork_epoch.load(std::memory_order_relaxed);
-  if (cacheable && entry->nonblocking_epoch.load(std::memory_order_acquire) == epoch) return entry->nonblocking;
+  if (cacheable && entry->nonblocking_epoch.load(std::memory_order_acquire) == epoch)
+    return entry->nonblocking;
   long flags = sys::call(SYS_fcntl, fd, F_GETFL);
   bool nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
   if (cacheable) {
@@ -221,7 +234,8 @@ Nanoseconds descriptor_timeout(int fd, Direction direction) {
   socklen_t length = sizeof(value);
   int option = direction == Direction::readable ? SO_RCVTIMEO : SO_SNDTIMEO;
   Nanoseconds interval = kForever;
-  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &length) == 0 && (value.tv_sec != 0 || value.tv_usec != 0)) {
+  if (sys::call(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &length) == 0 &&
+      (value.tv_sec != 0 || value.tv_usec != 0)) {
     interval = to_nanoseconds(timespec{value.tv_sec, value.tv_usec * 1000});
   }
   if (entry != nullptr) {
@@ -257,7 +271,9 @@ void descriptor_range_closing(unsigned first, unsigned last) {
   for (unsigned fd = first; fd <= last; ++fd) descriptor_closing(static_cast<int>(fd));
 }
 
-void descriptor_flags_changed() { g_flags_epoch.fetch_add(1, std::memory_order_acq_rel); }
+void descriptor_flags_changed() {
+  g_flags_epoch.fetch_add(1, std::memory_order_acq_rel);
+}
 
 void descriptor_attributes_changed(int fd) {
   if (!keeps_books()) return;
@@ -280,7 +296,8 @@ int hide_descriptor(int fd) {
   if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     top = static_cast<long>(limit.rlim_cur);
   }
-  // Not at the very top of a huge table: the kernel's own table is as long as the highest number, and fork copies it.
+  // Not at the very top of a huge table: the kernel's own table is as long as the highest number, and fork
+  // copies it.
   constexpr long kHighest = 8192;
   if (top > kHighest) top = kHighest;
   long result = -EMFILE;

@@ -1,5 +1,5 @@
-// What we know of each open descriptor, and who waits on it. An entry is learned at first use; the hooks of calls that
-// open and close descriptors keep it true. Entries are type-stable.
+// What we know of each open descriptor, and who waits on it. An entry is learned at first use; the hooks of
+// calls that open and close descriptors keep it true. Entries are type-stable.
 #pragma once
 
 #include <stdint.h>
@@ -23,26 +23,27 @@ struct alignas(64) DescriptorEntry {
 
   SpinLock lock;
   // Guarded by lock, read without it where a stale answer is harmless.
-  std::atomic<uint32_t> generation{1};      // raised by close and by every hook that opens
-  std::atomic<uint32_t> registered_with{0}; // the poller epoch it is registered with; 0: not registered
-  std::atomic<uint32_t> read_events{0};     // readable edges seen so far
+  std::atomic<uint32_t> generation{1};       // raised by close and by every hook that opens
+  std::atomic<uint32_t> registered_with{0};  // the poller epoch it is registered with; 0: not registered
+  std::atomic<uint32_t> read_events{0};      // readable edges seen so far
   std::atomic<uint32_t> write_events{0};
-  std::atomic<uint32_t> read_drained_at{~0u};   // read_events when a short read was seen
+  std::atomic<uint32_t> read_drained_at{~0u};  // read_events when a short read was seen
   std::atomic<uint32_t> write_drained_at{~0u};
   std::atomic<DescriptorKind> kind{DescriptorKind::unknown};
-  bool hidden = false;                      // the shim's own
-  // A hook saw it opened. If not (inherited, or opened inside libc, as syslog does), it may also be closed and opened again
-  // unseen: then what we know is verified before each wait.
+  bool hidden = false;  // the shim's own
+  // A hook saw it opened. If not (inherited, or opened inside libc, as syslog does), it may also be closed
+  // and opened again unseen: then what we know is verified before each wait.
   bool seen_opened = false;
-  uint64_t inode = 0;                       // of one that nobody saw opened, when its kind was learned
-  bool never_skip = false;                  // HUP, RDHUP, ERR or PRI seen: always try before parking
+  uint64_t inode = 0;                          // of one that nobody saw opened, when its kind was learned
+  bool never_skip = false;                     // HUP, RDHUP, ERR or PRI seen: always try before parking
   std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   bool nonblocking = false;
-  uint32_t exclusive_epoch = 0;             // == g_fork_epoch: made here since the last fork, nobody else has the description
-  uint8_t without_nowait = 0;               // directions in which RWF_NOWAIT gave EOPNOTSUPP
-  uint8_t accepts = 0;                      // a listener: 1 TCP, 2 other, 0 not asked yet
-  uint32_t moved_users = 0;                 // a hidden number that waiters of a closed descriptor still use
-  uint8_t timeouts_known = 0;               // bit per Direction
+  uint32_t exclusive_epoch =
+      0;  // == g_fork_epoch: made here since the last fork, nobody else has the description
+  uint8_t without_nowait = 0;  // directions in which RWF_NOWAIT gave EOPNOTSUPP
+  uint8_t accepts = 0;         // a listener: 1 TCP, 2 other, 0 not asked yet
+  uint32_t moved_users = 0;    // a hidden number that waiters of a closed descriptor still use
+  uint8_t timeouts_known = 0;  // bit per Direction
   Nanoseconds timeout[2] = {kForever, kForever};  // as intervals
   WaiterList waiters[2];
 };
@@ -58,19 +59,21 @@ DescriptorEntry* descriptor_entry(int fd);
 DescriptorEntry* descriptor_entry_if_known(int fd);
 
 // To be called by hooks. `descriptor_opened` after a call gave a new descriptor (forgets what stood there);
-// `descriptor_closing` before the real close, dup2 over, ...: wakes the waiters, who then see the new generation.
-// Both do nothing before the first coroutine exists.
+// `descriptor_closing` before the real close, dup2 over, ...: wakes the waiters, who then see the new
+// generation. Both do nothing before the first coroutine exists.
 void descriptor_opened(int fd, DescriptorKind kind = DescriptorKind::unknown, bool exclusive = false);
 void descriptor_closing(int fd);
 void descriptor_range_closing(unsigned first, unsigned last);
-// fcntl(F_SETFL), ioctl(FIONBIO), also through other descriptors of the same description: cached flags are asked again.
+// fcntl(F_SETFL), ioctl(FIONBIO), also through other descriptors of the same description: cached flags are
+// asked again.
 void descriptor_flags_changed();
 // setsockopt(SO_RCVTIMEO/SO_SNDTIMEO), listen(), connect() and the like: learn again.
 void descriptor_attributes_changed(int fd);
 
 // The shim's own descriptors (epoll, eventfd, ...) are hidden from close, dup2, close_range, fcntl.
 bool descriptor_is_hidden(int fd);
-// Moves `fd` to the top of the table, close-on-exec, and hides it. Returns the new number or -errno (fd is closed).
+// Moves `fd` to the top of the table, close-on-exec, and hides it. Returns the new number or -errno (fd is
+// closed).
 int hide_descriptor(int fd);
 void close_hidden_descriptor(int fd);
 // A hidden descriptor gives up its number to the program (dup2 onto it): it moves. False: it can't.
@@ -83,7 +86,8 @@ extern std::atomic<bool> g_descriptors_active;
 void descriptors_forking();
 void descriptors_reset_after_fork();
 
-// Registers the entry's descriptor with the poller if it isn't yet. 0, -EPERM (always ready) or another -errno.
+// Registers the entry's descriptor with the poller if it isn't yet. 0, -EPERM (always ready) or another
+// -errno.
 int register_descriptor(DescriptorEntry* entry, int fd);
 
 }  // namespace coshim

@@ -39,7 +39,9 @@ long wait_for_events(epoll_event* events, Nanoseconds deadline) {
   }
   long milliseconds = -1;
   if (timeout != nullptr) {
-    milliseconds = interval.tv_sec >= 2000000 ? 2000000000L : interval.tv_sec * 1000 + (interval.tv_nsec + 999999) / 1000000;
+    milliseconds = interval.tv_sec >= 2000000
+                       ? 2000000000L
+                       : interval.tv_sec * 1000 + (interval.tv_nsec + 999999) / 1000000;
   }
   return sys::call(SYS_epoll_pwait, g_epoll.load(), events, kBatch, milliseconds, &mask, sizeof(mask));
 }
@@ -72,7 +74,8 @@ int poller_register(int fd, uint32_t generation) {
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   event.data.u64 = static_cast<uint64_t>(generation) << 32 | static_cast<uint32_t>(fd);
   long result = sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_ADD, fd, &event);
-  // A registration that outlived its descriptor (closed where no hook saw it, the same file opened again): take it over.
+  // A registration that outlived its descriptor (closed where no hook saw it, the same file opened again):
+  // take it over.
   if (result == -EEXIST) result = sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_MOD, fd, &event);
   return static_cast<int>(result);
 }
@@ -82,7 +85,9 @@ void poller_unregister(int fd) {
   sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_DEL, fd, &event);
 }
 
-uint32_t poller_epoch() { return g_epoch.load(std::memory_order_acquire); }
+uint32_t poller_epoch() {
+  return g_epoch.load(std::memory_order_acquire);
+}
 
 int poller_collect(Nanoseconds deadline) {
   epoll_event events[kBatch];
@@ -92,7 +97,8 @@ int poller_collect(Nanoseconds deadline) {
     if (data == kSignalMark) {
       hand_out_signals(false);
     } else if (data != kWakeMark) {
-      descriptor_event(static_cast<int>(data & 0xffffffffU), static_cast<uint32_t>(data >> 32), events[i].events);
+      descriptor_event(static_cast<int>(data & 0xffffffffU), static_cast<uint32_t>(data >> 32),
+                       events[i].events);
     }
   }
   return count > 0 ? static_cast<int>(count) : 0;

@@ -1,5 +1,6 @@
-// Where descriptor readiness comes from: one face, an epoll back end (epoll.cpp); io_uring can stand behind the same face.
-// The scheduler calls collect() when a processor has nothing else to do and now and then while it has.
+// Where descriptor readiness comes from: one face, an epoll back end (epoll.cpp); io_uring can stand behind
+// the same face. The scheduler calls collect() when a processor has nothing else to do and now and then while
+// it has.
 #pragma once
 
 #include <stdint.h>
@@ -11,20 +12,21 @@ namespace coshim {
 // Makes the poller's descriptors, hidden. 0 or -errno. Called with the first coroutine; idempotent.
 int poller_start();
 
-// Edge-triggered interest in everything for `fd` for its lifetime; the event carries `generation`. 0, -EPERM (not pollable:
-// always ready), or another -errno.
+// Edge-triggered interest in everything for `fd` for its lifetime; the event carries `generation`. 0, -EPERM
+// (not pollable: always ready), or another -errno.
 int poller_register(int fd, uint32_t generation);
 void poller_unregister(int fd);
 
 // The number that DescriptorEntry::registered_with must equal to count; raised by a fork.
 uint32_t poller_epoch();
 
-// Takes pending events and makes the waiters runnable. Does not block when `deadline` is 0; else blocks the calling kernel
-// thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Every signal is blocked meanwhile.
-// Returns the number of events taken.
+// Takes pending events and makes the waiters runnable. Does not block when `deadline` is 0; else blocks the
+// calling kernel thread until an event, poller_wake() or `deadline` (CLOCK_MONOTONIC, kForever). Every signal
+// is blocked meanwhile. Returns the number of events taken.
 int poller_collect(Nanoseconds deadline);
 
-// Calls hand_out_signals() (runtime/thread/signals.h) when one of `signals` becomes pending for the process. 0 or -errno.
+// Calls hand_out_signals() (runtime/thread/signals.h) when one of `signals` becomes pending for the process.
+// 0 or -errno.
 int poller_watch_signals(uint64_t signals);
 
 // Ends a blocking poller_collect() of another kernel thread. Async-signal-safe.

@@ -7,7 +7,8 @@ namespace coshim {
 
 namespace {
 
-// Gives the worker's processor to another worker, unless there is nothing that the processor could do meanwhile.
+// Gives the worker's processor to another worker, unless there is nothing that the processor could do
+// meanwhile.
 void hand_on(Worker* worker) {
   Processor* processor = worker->processor;
   {

@@ -1,5 +1,5 @@
-// A call that blocks the kernel thread under a coroutine. The scheduler is told, so that others go on (DESIGN §6). On a
-// kernel thread of the program it does nothing.
+// A call that blocks the kernel thread under a coroutine. The scheduler is told, so that others go on (DESIGN
+// §6). On a kernel thread of the program it does nothing.
 #pragma once
 
 #include "runtime/thread/thread.h"
@@ -13,7 +13,8 @@ void end_blocking();
 // errno is untouched by both ends.
 class BlockingRegion {
  public:
-  explicit BlockingRegion(const char* call_name, bool likely_long = true) : active_(t_local.coroutine != nullptr) {
+  explicit BlockingRegion(const char* call_name, bool likely_long = true)
+      : active_(t_local.coroutine != nullptr) {
     if (active_) begin_blocking(call_name, likely_long);
   }
   ~BlockingRegion() {

@@ -1,6 +1,7 @@
-// The monitor: a hidden thread that takes a processor from a worker whose coroutine does not come back, whatever it is
-// doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. It ticks only while a processor
-// runs; when all have been idle for a while it sleeps until work begins again (contract rule 5, "idle: no wake-ups").
+// The monitor: a hidden thread that takes a processor from a worker whose coroutine does not come back,
+// whatever it is doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. It
+// ticks only while a processor runs; when all have been idle for a while it sleeps until work begins again
+// (contract rule 5, "idle: no wake-ups").
 #include <sys/prctl.h>
 
 #include "runtime/base/log.h"
@@ -14,7 +15,7 @@ namespace coshim {
 
 namespace {
 
-constexpr Nanoseconds kTick = 2000000;          // while another processor is idle and could help
+constexpr Nanoseconds kTick = 2000000;  // while another processor is idle and could help
 constexpr int kQuietTicksBeforeSleep = 100;
 constexpr size_t kMonitorStack = 64 * 1024;
 
@@ -89,7 +90,8 @@ void sleep_until_work() {
   g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
 }
 
-// A program may block every signal in all of its threads: the monitor takes the dump's, as long as it is ours.
+// A program may block every signal in all of its threads: the monitor takes the dump's, as long as it is
+// ours.
 void take_dump_signal() {
   static bool taken = false;
   if (g_config.dump_signal == 0 || dump_signal_is_ours() == taken) return;

@@ -1,11 +1,12 @@
-// Processors, workers, and what they share (DESIGN §6). A processor is the right to run coroutines; a worker is a hidden kernel
-// thread; a worker that owns a processor runs its queue. The names are Go's P and M.
+// Processors, workers, and what they share (DESIGN §6). A processor is the right to run coroutines; a worker
+// is a hidden kernel thread; a worker that owns a processor runs its queue. The names are Go's P and M.
 //
-// Ownership is decided under the processor's lock: `owner`. A worker whose processor was taken by the monitor finds that
-// out the next time it wants to pick a coroutine. Anyone may push onto any processor's queue; a push that finds the
-// processor idle turns it running and wakes its worker, so no wake-up is lost.
+// Ownership is decided under the processor's lock: `owner`. A worker whose processor was taken by the monitor
+// finds that out the next time it wants to pick a coroutine. Anyone may push onto any processor's queue; a
+// push that finds the processor idle turns it running and wakes its worker, so no wake-up is lost.
 //
-// Lock order: descriptor entry or bucket lock -> processor lock; processor lock -> nothing. timer_lock -> nothing.
+// Lock order: descriptor entry or bucket lock -> processor lock; processor lock -> nothing. timer_lock ->
+// nothing.
 #pragma once
 
 #include "runtime/base/spin_lock.h"
@@ -17,8 +18,8 @@ namespace coshim {
 
 struct alignas(64) Processor {
   SpinLock lock;
-  bool idle = true;          // guarded by lock: no worker is looking at the queue
-  Worker* owner = nullptr;   // guarded by lock; null: bound to nobody
+  bool idle = true;         // guarded by lock: no worker is looking at the queue
+  Worker* owner = nullptr;  // guarded by lock; null: bound to nobody
   RunQueue queue;
   int index = 0;
 
@@ -36,7 +37,8 @@ struct alignas(64) Processor {
   Nanoseconds stuck_since = 0;
 };
 
-// What remains to be done with a coroutine that was switched away from. yield_locked: the processor's lock is still held.
+// What remains to be done with a coroutine that was switched away from. yield_locked: the processor's lock is
+// still held.
 enum class AfterSwitch : uint8_t { nothing, park, yield, yield_locked, exit };
 enum SleepStates : uint32_t { kAwake = 0, kSleepsOnFutex = 1, kSleepsInPoller = 2 };
 
@@ -49,14 +51,15 @@ struct Worker {
   Coroutine* previous = nullptr;
   AfterSwitch after_switch = AfterSwitch::nothing;
   sys::KernelSignalSet kernel_mask = 0;  // the kernel thread's signal mask, as we set it
-  bool signals_deferred = false;         // a signal was put off on this kernel thread and is blocked until somebody takes it
+  bool signals_deferred =
+      false;  // a signal was put off on this kernel thread and is blocked until somebody takes it
   std::atomic<Coroutine*> current{nullptr};
   std::atomic<uint32_t> sleep_state{kAwake};
   std::atomic<const char*> blocking_call{nullptr};  // in a blocking region
   std::atomic<uint64_t> blocking_since{0};
   pid_t tid = 0;
   int index = 0;
-  bool spare = false;      // guarded by the spare lock
+  bool spare = false;  // guarded by the spare lock
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };
@@ -68,8 +71,8 @@ inline Worker* const kBinding = &g_binding_mark;
 struct Scheduler {
   Processor* processors = nullptr;
   int processor_count = 0;
-  std::atomic<int> running{0};                 // processors that are not idle
-  std::atomic<Worker*> poller{nullptr};        // the worker that blocks in poller_collect
+  std::atomic<int> running{0};           // processors that are not idle
+  std::atomic<Worker*> poller{nullptr};  // the worker that blocks in poller_collect
   std::atomic<Nanoseconds> poller_deadline{0};
   std::atomic<bool> monitor_asleep{false};
   std::atomic<Worker*> workers{nullptr};
@@ -88,8 +91,8 @@ void scheduler_reset_after_fork();
 // Puts a coroutine into a run queue. `coroutine` is parked or new. Inside a CriticalSection.
 void make_runnable(Coroutine* coroutine);
 
-// Gives the kernel thread to the next coroutine; returns when somebody has made `self` runnable and it was picked (never, for
-// exit). Inside a CriticalSection of depth 1.
+// Gives the kernel thread to the next coroutine; returns when somebody has made `self` runnable and it was
+// picked (never, for exit). Inside a CriticalSection of depth 1.
 void switch_away(Coroutine* self, AfterSwitch what);
 // What a coroutine does first when it runs, also the first time: finishes the previous one's switch.
 void finish_switch();
@@ -97,16 +100,19 @@ void finish_switch();
 // sched_yield() of a coroutine.
 void yield_coroutine(Coroutine* self);
 
-inline Processor* timer_home(Coroutine*) { return t_local.worker->processor; }
+inline Processor* timer_home(Coroutine*) {
+  return t_local.worker->processor;
+}
 
 // worker.cpp
-// Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no kernel thread can be
-// had, the owner becomes null, and the monitor tries again.
+// Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no
+// kernel thread can be had, the owner becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
 void wake_worker(Worker* worker);
-void become_spare(Worker* worker);            // sleeps until given a processor
+void become_spare(Worker* worker);  // sleeps until given a processor
 void worker_loop(Worker* worker);
-void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs);  // all that must be set before the swap to `next`
+void resume_here(Worker* worker, Coroutine* next,
+                 uintptr_t from_fs);  // all that must be set before the swap to `next`
 void push_runnable(Processor* processor, Coroutine* coroutine);
 bool kick_idle_processor(const Processor* except);  // wakes one idle processor's worker to steal and poll
 

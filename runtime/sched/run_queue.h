@@ -1,5 +1,5 @@
-// A first-in first-out queue of runnable coroutines, linked through themselves: no bound, no allocation. Guarded by its
-// processor's lock.
+// A first-in first-out queue of runnable coroutines, linked through themselves: no bound, no allocation.
+// Guarded by its processor's lock.
 #pragma once
 
 #include "runtime/thread/thread.h"

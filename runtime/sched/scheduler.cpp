@@ -14,14 +14,17 @@ Worker g_binding_mark;
 
 namespace {
 
-// After this long of direct switches a worker goes through its scheduler loop once: timers, descriptors, other queues.
+// After this long of direct switches a worker goes through its scheduler loop once: timers, descriptors,
+// other queues.
 constexpr uint64_t kRoundMicroseconds = 50;
 
 // The next coroutine of the processor, if `worker` still owns it and no round is due.
 Coroutine* pick_directly(Worker* worker, uint64_t now) {
   Processor* processor = worker->processor;
   if (processor == nullptr) return nullptr;
-  if (processor->last_round == 0 || now > processor->last_round + kRoundMicroseconds * g_ticks_per_microsecond) return nullptr;
+  if (processor->last_round == 0 ||
+      now > processor->last_round + kRoundMicroseconds * g_ticks_per_microsecond)
+    return nullptr;
   processor->lock.lock();
   Coroutine* next = processor->owner == worker ? processor->queue.pop() : nullptr;
   if (next != nullptr && worker->after_switch == AfterSwitch::yield) {
@@ -33,8 +36,8 @@ Coroutine* pick_directly(Worker* worker, uint64_t now) {
   return next;
 }
 
-// Where a thread that is on no worker puts what it woke: a processor that runs already will see it soon, and waking
-// another core is the dearest thing there is.
+// Where a thread that is on no worker puts what it woke: a processor that runs already will see it soon, and
+// waking another core is the dearest thing there is.
 Processor* choose_processor(const Coroutine* coroutine) {
   Processor* home = coroutine->processor != nullptr ? coroutine->processor : &g_scheduler.processors[0];
   if (g_scheduler.running.load(std::memory_order_relaxed) == 0 || !home->idle) return home;
@@ -81,7 +84,8 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   tcb_thread_local(next->fs_base)->worker = worker;
   move_malloc_words(from_fs, next->fs_base);
   worker->current.store(next, std::memory_order_relaxed);
-  processor->switches.store(processor->switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  processor->switches.store(processor->switches.load(std::memory_order_relaxed) + 1,
+                            std::memory_order_relaxed);
   if (__builtin_expect(next->signal_mask != worker->kernel_mask, 0)) {
     worker->kernel_mask = next->signal_mask;
     sys::set_signal_mask(SIG_SETMASK, &next->signal_mask, nullptr);
@@ -129,9 +133,14 @@ void finish_switch() {
       previous->processor->queue.push(previous);
       previous->processor->lock.unlock();
       break;
-    case AfterSwitch::yield: make_runnable(previous); break;
-    case AfterSwitch::exit: coroutine_switched_off(previous); break;
-    case AfterSwitch::nothing: break;
+    case AfterSwitch::yield:
+      make_runnable(previous);
+      break;
+    case AfterSwitch::exit:
+      coroutine_switched_off(previous);
+      break;
+    case AfterSwitch::nothing:
+      break;
   }
 }
 

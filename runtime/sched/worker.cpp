@@ -31,7 +31,8 @@ int g_spare_count;
 Worker* g_unused_records;
 
 void* map_pages(size_t size) {
-  long result = sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long result =
+      sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
 }
 
@@ -178,7 +179,8 @@ Nanoseconds earliest_deadline() {
   return earliest;
 }
 
-// A worker that goes to sleep while another one blocks in the poller: that one must wake for our earliest timer.
+// A worker that goes to sleep while another one blocks in the poller: that one must wake for our earliest
+// timer.
 void hand_timers_to_poller(Processor* processor) {
   if (processor == nullptr) return;
   if (g_scheduler.poller.load(std::memory_order_seq_cst) != nullptr &&
@@ -194,8 +196,8 @@ void block_signals(Worker* worker) {
   sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
 }
 
-// On its own stack, a worker still has the mask of the coroutine that ran last. That is right for signals that main accepts too:
-// the kernel prefers main.
+// On its own stack, a worker still has the mask of the coroutine that ran last. That is right for signals
+// that main accepts too: the kernel prefers main.
 bool accepts_only_what_main_does(const Worker* worker) {
   sys::KernelSignalSet mask = __atomic_load_n(&worker->kernel_mask, __ATOMIC_RELAXED);
   return (g_watched_signals.load(std::memory_order_seq_cst) & ~mask) == 0;
@@ -228,12 +230,13 @@ void sleep_in_poller(Worker* worker) {
     worker->sleep_state.store(kAwake, std::memory_order_seq_cst);
   }
   g_scheduler.poller.store(nullptr, std::memory_order_seq_cst);
-  // The monitor may have taken our processor while we woke, and its new worker have gone to sleep because there was a poller
-  // still: then somebody has to become one.
+  // The monitor may have taken our processor while we woke, and its new worker have gone to sleep because
+  // there was a poller still: then somebody has to become one.
   if (!owns(worker) && g_scheduler.running.load(std::memory_order_seq_cst) == 0) kick_idle_processor(nullptr);
 }
 
-// The processor is turned running again by whoever pushes to it; after a sleep that ended otherwise, by ourselves.
+// The processor is turned running again by whoever pushes to it; after a sleep that ended otherwise, by
+// ourselves.
 void turn_running(Worker* worker) {
   Processor* processor = worker->processor;
   SpinGuard guard(processor->lock);
@@ -272,8 +275,8 @@ void fire_due_timers(Processor* processor) {
   if (processor->timers.earliest() <= now) fire_timers(processor, now);
 }
 
-// A non-blocking look at descriptors is due when others wait their turn for long, or when we are about to sleep while somebody
-// else runs; a worker that is about to sleep alone blocks in the poller anyway.
+// A non-blocking look at descriptors is due when others wait their turn for long, or when we are about to
+// sleep while somebody else runs; a worker that is about to sleep alone blocks in the poller anyway.
 void look_at_descriptors(Processor* processor, uint64_t now) {
   if (processor->queue.length() != 0) {
     if (now - processor->last_poll < kPollMicroseconds * g_ticks_per_microsecond) return;
@@ -310,9 +313,14 @@ Coroutine* find_runnable(Worker* worker) {
 
 void wake_worker(Worker* worker) {
   switch (worker->sleep_state.exchange(kAwake, std::memory_order_seq_cst)) {
-    case kSleepsOnFutex: sys::futex_wake(&worker->sleep_state, 1); break;
-    case kSleepsInPoller: poller_wake(); break;
-    default: break;
+    case kSleepsOnFutex:
+      sys::futex_wake(&worker->sleep_state, 1);
+      break;
+    case kSleepsInPoller:
+      poller_wake();
+      break;
+    default:
+      break;
   }
 }
 

@@ -15,13 +15,14 @@ namespace coshim {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr int kMadviseGuardInstall = 102;  // Linux 6.13, madvise(2)
+constexpr int kMadviseGuardInstall = 102;   // Linux 6.13, madvise(2)
 constexpr size_t kSpare = 16 * 1024;        // our frames, a signal frame with AVX-512 state, the colour
-constexpr size_t kSpareBelow = 256 * 1024; // stacks smaller than this get the spare
+constexpr size_t kSpareBelow = 256 * 1024;  // stacks smaller than this get the spare
 constexpr int kClasses = 64;
 constexpr size_t kFirstChunkSlots = 16;
 constexpr size_t kMaximumChunkSlots = 1024;
-// TCBs at one offset of equally sized slots would share cache sets: shifted by a cache-line multiple, by slot index.
+// TCBs at one offset of equally sized slots would share cache sets: shifted by a cache-line multiple, by slot
+// index.
 constexpr size_t kColours = 4;
 constexpr size_t kColourStep = 192;
 
@@ -51,10 +52,13 @@ size_t g_slot_count, g_slots_in_use, g_reserved;
 bool g_guard_install_missing;
 bool g_told_limit;
 
-size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+size_t round_up(size_t value, size_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 char* map_memory(size_t size, int protection) {
-  long result = sys::call(SYS_mmap, nullptr, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  long result =
+      sys::call(SYS_mmap, nullptr, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return result < 0 && result > -4096 ? nullptr : reinterpret_cast<char*>(result);
 }
 
@@ -89,7 +93,8 @@ bool install_guard(StackSlot* slot) {
     g_guard_install_missing = true;  // older kernel
   }
   if (sys::call(SYS_mprotect, slot->base, slot->guard_size, PROT_NONE) != 0) {
-    tell_limit_once("stack guards have used up vm.max_map_count; raise it, or use a kernel with MADV_GUARD_INSTALL");
+    tell_limit_once(
+        "stack guards have used up vm.max_map_count; raise it, or use a kernel with MADV_GUARD_INSTALL");
     return false;
   }
   return slot->guarded = true;
@@ -112,7 +117,8 @@ bool add_chunk(SlotClass& slot_class) {
     tell_limit_once("no address space or commit charge for another stack");
     return false;
   }
-  auto* slots = reinterpret_cast<StackSlot*>(map_memory(round_up(count * sizeof(StackSlot), kPage), PROT_READ | PROT_WRITE));
+  auto* slots = reinterpret_cast<StackSlot*>(
+      map_memory(round_up(count * sizeof(StackSlot), kPage), PROT_READ | PROT_WRITE));
   if (slots == nullptr) {
     sys::call(SYS_munmap, base, count * slot_class.total_size);
     return false;
@@ -213,7 +219,9 @@ SlotStatistics slot_statistics() {
   return {g_chunk_count.load(std::memory_order_relaxed), g_slot_count, g_slots_in_use, g_reserved};
 }
 
-void lock_slots_for_fork() { g_lock.lock(); }
+void lock_slots_for_fork() {
+  g_lock.lock();
+}
 
 void unlock_slots_after_fork(bool child) {
   if (child) {

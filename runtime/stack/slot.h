@@ -3,9 +3,9 @@
 //   base    stack_low                 stack_top    tcb
 //   | guard | stack, grows down <------- | static TLS | struct pthread | colour |
 //
-// Carved from large MAP_NORESERVE chunks, committed by touch, guarded by MADV_GUARD_INSTALL (no VMA a stack) or mprotect.
-// TLS and TCB are taken out of the stack's size, as glibc does it. Small stacks get some more than they asked for: room for our
-// own frames, which natively they would not need.
+// Carved from large MAP_NORESERVE chunks, committed by touch, guarded by MADV_GUARD_INSTALL (no VMA a stack)
+// or mprotect. TLS and TCB are taken out of the stack's size, as glibc does it. Small stacks get some more
+// than they asked for: room for our own frames, which natively they would not need.
 #pragma once
 
 #include <stddef.h>
@@ -16,20 +16,20 @@ namespace coshim {
 struct Coroutine;
 
 struct StackSlot {
-  char* base = nullptr;        // lowest address: the guard's
+  char* base = nullptr;  // lowest address: the guard's
   size_t guard_size = 0;
   size_t total_size = 0;
-  char* stack_low = nullptr;   // first usable byte above the guard
-  char* stack_top = nullptr;   // 16-byte aligned; below the static TLS
+  char* stack_low = nullptr;  // first usable byte above the guard
+  char* stack_top = nullptr;  // 16-byte aligned; below the static TLS
   void* tcb = nullptr;
-  bool tcb_used = false;       // a TCB was built here before
+  bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
   Coroutine* owner = nullptr;  // for the overflow report
   StackSlot* next = nullptr;   // free list
 };
 
-// A slot with at least `stack_size` bytes for stack, TLS and TCB above a guard of at least `guard_size` (0: no guard). Null when
-// memory or the kernel's limit of mappings ends (after one line that says why, once).
+// A slot with at least `stack_size` bytes for stack, TLS and TCB above a guard of at least `guard_size` (0:
+// no guard). Null when memory or the kernel's limit of mappings ends (after one line that says why, once).
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);
 

@@ -27,8 +27,8 @@ enum JoinBits : int { kDetached = 1, kClaimed = 2, kEnded = 4 };
 
 std::atomic<int> g_program_threads{1};  // main is there from the start
 
-// Runs the start routine inside the frame that pthread_exit() and cancellation unwind to, as pthread_cleanup_push()
-// registers one (glibc's pthread.h, the variant for C).
+// Runs the start routine inside the frame that pthread_exit() and cancellation unwind to, as
+// pthread_cleanup_push() registers one (glibc's pthread.h, the variant for C).
 void run_start_routine(Coroutine* self) {
   __pthread_unwind_buf_t frame;
   if (__sigsetjmp(reinterpret_cast<__jmp_buf_tag*>(frame.__cancel_jmp_buf), 0) == 0) {
@@ -51,7 +51,8 @@ void end_thread(Coroutine* self) {
   release_robust_mutexes(self);
 }
 
-// In the child of a fork the calling coroutine is the process's first kernel thread; its start routine has returned.
+// In the child of a fork the calling coroutine is the process's first kernel thread; its start routine has
+// returned.
 [[noreturn]] void end_main_of_child() {
   g_native.call_tls_dtors();
   run_key_destructors();
@@ -90,10 +91,12 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->user_stack = request.user_stack_low != nullptr;
   coroutine->stack_size = request.stack_size;
   coroutine->guard_size = request.guard_size;
-  char* top = coroutine->user_stack ? static_cast<char*>(request.user_stack_low) + request.stack_size : slot->stack_top;
+  char* top = coroutine->user_stack ? static_cast<char*>(request.user_stack_low) + request.stack_size
+                                    : slot->stack_top;
   top = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
   coroutine->stack_low = coroutine->user_stack ? request.user_stack_low : slot->stack_low;
-  if (!coroutine->user_stack) coroutine->stack_size = slot->total_size - slot->guard_size;  // what pthread_getattr_np tells
+  if (!coroutine->user_stack)
+    coroutine->stack_size = slot->total_size - slot->guard_size;  // what pthread_getattr_np tells
   coroutine->start_routine = request.start_routine;
   coroutine->c11_start = request.c11_start;
   coroutine->argument = request.argument;
@@ -195,8 +198,10 @@ int join_coroutine(Coroutine* target, void** result, Nanoseconds deadline) {
         outcome = ETIMEDOUT;
         break;
       }
-      // join goes on after a signal handler (pthread_join(3)); a cancellation is for the caller's cancellation point, once.
-      if ((current_thread()->interrupts.exchange(0, std::memory_order_acq_rel) & kInterruptCancel) == 0) continue;
+      // join goes on after a signal handler (pthread_join(3)); a cancellation is for the caller's
+      // cancellation point, once.
+      if ((current_thread()->interrupts.exchange(0, std::memory_order_acq_rel) & kInterruptCancel) == 0)
+        continue;
       outcome = -1;
       break;
     }
@@ -225,13 +230,17 @@ int detach_coroutine(Coroutine* target) {
   return 0;
 }
 
-void program_thread_began() { g_program_threads.fetch_add(1, std::memory_order_relaxed); }
+void program_thread_began() {
+  g_program_threads.fetch_add(1, std::memory_order_relaxed);
+}
 
 void program_thread_ended() {
   // pthread_exit(3): the process ends with status 0 when its last thread has ended.
   if (g_program_threads.fetch_sub(1, std::memory_order_acq_rel) == 1) exit(0);
 }
 
-void program_threads_after_fork() { g_program_threads.store(1, std::memory_order_relaxed); }
+void program_threads_after_fork() {
+  g_program_threads.store(1, std::memory_order_relaxed);
+}
 
 }  // namespace coshim

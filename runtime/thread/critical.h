@@ -1,7 +1,8 @@
-// A stretch of runtime code during which the program's signal handlers are put off: they may call sem_post, write, ...
-// and so come back into the runtime, which must not hold a lock then (contract rule 2, DESIGN §7). Costs two plain
-// memory increments. The handler trampoline (runtime/thread/signals.h) sees `critical` and re-queues the signal to
-// this kernel thread, blocked; leaving the section restores the mask, and the kernel delivers it.
+// A stretch of runtime code during which the program's signal handlers are put off: they may call sem_post,
+// write, ... and so come back into the runtime, which must not hold a lock then (contract rule 2, DESIGN §7).
+// Costs two plain memory increments. The handler trampoline (runtime/thread/signals.h) sees `critical` and
+// re-queues the signal to this kernel thread, blocked; leaving the section restores the mask, and the kernel
+// delivers it.
 #pragma once
 
 #include "runtime/thread/thread.h"

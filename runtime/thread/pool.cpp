@@ -40,7 +40,8 @@ pthread_key_t g_kernel_key;
 bool g_kernel_key_made;
 
 void* map_pages(size_t size) {
-  long result = sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long result =
+      sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
 }
 
@@ -112,7 +113,8 @@ Coroutine* coroutine_by_tid(pid_t tid) {
   for_each_coroutine(
       [](Coroutine* coroutine, void* context) {
         auto* wanted = static_cast<Search*>(context);
-        if (coroutine->tid == wanted->tid && coroutine->state.load(std::memory_order_relaxed) != CoroutineState::finished) {
+        if (coroutine->tid == wanted->tid &&
+            coroutine->state.load(std::memory_order_relaxed) != CoroutineState::finished) {
           wanted->found = coroutine;
         }
       },
@@ -135,13 +137,15 @@ Thread* make_kernel_thread_record() {
       // A page holds many: the records of kernel threads are few.
       auto* page = static_cast<Thread*>(map_pages(4096));
       COSHIM_CHECK(page != nullptr);
-      for (size_t i = 0; i < 4096 / sizeof(Thread); ++i) g_free_kernel_threads.push_back(new (&page[i]) Thread);
+      for (size_t i = 0; i < 4096 / sizeof(Thread); ++i)
+        g_free_kernel_threads.push_back(new (&page[i]) Thread);
       thread = g_free_kernel_threads.pop_front();
     }
     if (!g_kernel_key_made) {
       g_kernel_key_made = true;
       auto create = g_native.pthread_key_create;
-      if (create == nullptr || create(&g_kernel_key, &release_kernel_record) != 0) g_kernel_key = ~pthread_key_t{0};
+      if (create == nullptr || create(&g_kernel_key, &release_kernel_record) != 0)
+        g_kernel_key = ~pthread_key_t{0};
     }
     thread->tid = sys::gettid();
     thread->park_state.store(0, std::memory_order_relaxed);
@@ -156,7 +160,8 @@ void abandon_coroutines_after_fork(Coroutine* self) {
   for (Block* block = g_blocks.load(); block != nullptr; block = block->next) {
     for (size_t i = 0; i < block->count; ++i) {
       Coroutine* coroutine = &block->records[i];
-      if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->slot == nullptr) continue;
+      if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->slot == nullptr)
+        continue;
       new (&coroutine->wait_node) WaitNode;
       coroutine->timer_processor.store(nullptr);
       release_slot(coroutine->slot);

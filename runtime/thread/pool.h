@@ -8,8 +8,8 @@ namespace coshim {
 Coroutine* acquire_coroutine();  // null when memory ends; `id` and `tid` are fresh
 void release_coroutine(Coroutine* coroutine);
 
-// Calls visit(coroutine, context) for every record that is not free. Without a lock on the records: fields may change
-// meanwhile.
+// Calls visit(coroutine, context) for every record that is not free. Without a lock on the records: fields
+// may change meanwhile.
 void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context);
 
 // The live coroutine that gettid() answers `tid` in; null: none. Looks at all of them.
@@ -20,8 +20,8 @@ struct CoroutineCounts {
 };
 CoroutineCounts coroutine_counts();
 
-// In the child of a fork only `self` (null: none) lived on, as a kernel thread: all records are free again, except that
-// its own, whose stack it stands on, is kept.
+// In the child of a fork only `self` (null: none) lived on, as a kernel thread: all records are free again,
+// except that its own, whose stack it stands on, is kept.
 void abandon_coroutines_after_fork(Coroutine* self);
 
 // Held across fork(), so that the child finds the pools whole.

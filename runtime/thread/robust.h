@@ -1,5 +1,5 @@
-// Robust mutexes of a thread that ends while it holds them. For kernel threads the kernel walks the list (get_robust_list(2));
-// for coroutines we do, by the same rules.
+// Robust mutexes of a thread that ends while it holds them. For kernel threads the kernel walks the list
+// (get_robust_list(2)); for coroutines we do, by the same rules.
 #pragma once
 
 #include "runtime/thread/thread.h"

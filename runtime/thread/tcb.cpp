@@ -63,7 +63,8 @@ int find_libc_tls(dl_phdr_info* info, size_t, void*) {
   if (info->dlpi_tls_data == nullptr || strstr(info->dlpi_name, "/libc.so") == nullptr) return 0;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     if (info->dlpi_phdr[i].p_type == PT_TLS) {
-      g_prototype.libc_tls_offset = static_cast<char*>(info->dlpi_tls_data) - reinterpret_cast<char*>(current_fs_base());
+      g_prototype.libc_tls_offset =
+          static_cast<char*>(info->dlpi_tls_data) - reinterpret_cast<char*>(current_fs_base());
       g_prototype.libc_tls_size = info->dlpi_phdr[i].p_memsz;
       return 1;
     }
@@ -103,7 +104,8 @@ void* prototype_main(void*) {
   p.tid = sys::gettid();
   void* robust_head = nullptr;
   size_t length = 0;
-  if (sys::call(SYS_get_robust_list, 0, &robust_head, &length) == 0) p.robust_head = reinterpret_cast<uintptr_t>(robust_head);
+  if (sys::call(SYS_get_robust_list, 0, &robust_head, &length) == 0)
+    p.robust_head = reinterpret_cast<uintptr_t>(robust_head);
   g_tcb_layout.local_offset = reinterpret_cast<char*>(&t_local) - reinterpret_cast<char*>(p.fs_base);
   find_malloc_words(p.fs_base);
   return nullptr;
@@ -121,7 +123,8 @@ int find_fixups(const unsigned char* copy, size_t size, uintptr_t low, uintptr_t
   return count;
 }
 
-// The one word of struct pthread with this value; 0 where there is none or more than one (offset 0 is the TCB itself).
+// The one word of struct pthread with this value; 0 where there is none or more than one (offset 0 is the TCB
+// itself).
 uint32_t find_unique_word(uintptr_t value) {
   uint32_t found = 0;
   for (size_t at = 8; at + 8 <= g_tcb_layout.pthread_size; at += 8) {
@@ -138,8 +141,8 @@ bool read_descriptions(const char** reason) {
   Prototype& p = g_prototype;
   FieldDescription tid{}, list{}, specific{}, cancel{};
   const auto* size = static_cast<const uint32_t*>(dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread"));
-  if (size == nullptr || !describe("_thread_db_pthread_tid", &tid) || !describe("_thread_db_pthread_list", &list) ||
-      !describe("_thread_db_pthread_specific", &specific) ||
+  if (size == nullptr || !describe("_thread_db_pthread_tid", &tid) ||
+      !describe("_thread_db_pthread_list", &list) || !describe("_thread_db_pthread_specific", &specific) ||
       !describe("_thread_db_pthread_cancelhandling", &cancel)) {
     *reason = "libc does not describe struct pthread";
     return false;
@@ -190,14 +193,16 @@ T copied_field(uint32_t offset) {
 const char* check_prototype(uintptr_t memory) {
   Prototype& p = g_prototype;
   uintptr_t low = memory, high = memory + kPrototypeSize;
-  if (p.fs_base < low || p.fs_base + g_tcb_layout.pthread_size > high) return "the TCB is not where glibc places it";
+  if (p.fs_base < low || p.fs_base + g_tcb_layout.pthread_size > high)
+    return "the TCB is not where glibc places it";
   if (copied_field<uintptr_t>(0) != p.fs_base || copied_field<uintptr_t>(16) != p.fs_base) {
     return "the TCB header has an unknown layout";
   }
   if (copied_field<pid_t>(p.tid_offset) != p.tid) return "the tid is not where libc says";
   p.stack_low_offset = find_unique_word(low);
   p.stack_size_offset = find_unique_word(kPrototypeSize);
-  if (p.stack_low_offset == 0 || p.stack_size_offset == 0) return "the stack's bounds were not found in the TCB";
+  if (p.stack_low_offset == 0 || p.stack_size_offset == 0)
+    return "the stack's bounds were not found in the TCB";
   if (p.robust_head < p.fs_base || p.robust_head >= p.fs_base + g_tcb_layout.pthread_size) {
     return "the robust list is not in the TCB";
   }
@@ -217,7 +222,8 @@ void apply_fixups(char* target, const uint16_t* fixups, int count, ptrdiff_t dis
   }
 }
 
-// __errno_location is declared const: through a volatile pointer, the compiler asks it anew after FS base has changed.
+// __errno_location is declared const: through a volatile pointer, the compiler asks it anew after FS base has
+// changed.
 int* (*volatile g_errno_location)() = &__errno_location;
 
 // A trial: builds a TCB, stands on it for a moment, and asks glibc who we are.
@@ -244,7 +250,8 @@ const char* trial(void* memory) {
 
 bool tcb_initialize(const char** reason) {
   if (!read_descriptions(reason)) return false;
-  long mapped = sys::call(SYS_mmap, nullptr, kPrototypeSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long mapped = sys::call(SYS_mmap, nullptr, kPrototypeSize, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped < 0) {
     *reason = "no memory for the prototype thread";
     return false;
@@ -274,7 +281,8 @@ bool tcb_build(void* tcb, bool used_before, pid_t tid, void* stack_low, size_t s
   void* robust = target + p.robust_offset;
   memcpy(target + p.robust_offset, &robust, sizeof(robust));
   if (p.rseq_offset != 0) {
-    // cpu_id_start 0, cpu_id RSEQ_CPU_ID_REGISTRATION_FAILED: sched_getcpu asks the kernel (glibc manual, rseq).
+    // cpu_id_start 0, cpu_id RSEQ_CPU_ID_REGISTRATION_FAILED: sched_getcpu asks the kernel (glibc manual,
+    // rseq).
     memset(target + p.rseq_offset, 0, 32);
     int32_t unregistered = -2;
     memcpy(target + p.rseq_offset + 4, &unregistered, sizeof(unregistered));
@@ -304,6 +312,8 @@ robust_list_head* tcb_robust_list(uintptr_t fs_base) {
   return reinterpret_cast<robust_list_head*>(fs_base + g_prototype.robust_offset);
 }
 
-pid_t tcb_tid(uintptr_t fs_base) { return *reinterpret_cast<volatile pid_t*>(fs_base + g_prototype.tid_offset); }
+pid_t tcb_tid(uintptr_t fs_base) {
+  return *reinterpret_cast<volatile pid_t*>(fs_base + g_prototype.tid_offset);
+}
 
 }  // namespace coshim

@@ -1,8 +1,9 @@
-// Who can run and wait. A Thread is either a Coroutine (a thread of the program that we run) or a kernel thread (main,
-// native threads, our own hidden ones). Both wait through the same parker (runtime/wait/parker.h).
+// Who can run and wait. A Thread is either a Coroutine (a thread of the program that we run) or a kernel
+// thread (main, native threads, our own hidden ones). Both wait through the same parker
+// (runtime/wait/parker.h).
 //
-// Records come from type-stable pools and are never unmapped: a late unpark() that reaches a record which has been
-// recycled meanwhile is a spurious wake-up, which every waiter expects, never a wild write.
+// Records come from type-stable pools and are never unmapped: a late unpark() that reaches a record which has
+// been recycled meanwhile is a spurious wake-up, which every waiter expects, never a wild write.
 #pragma once
 
 #include <pthread.h>
@@ -42,7 +43,7 @@ enum class WaitKind : uint8_t {
   rwlock_write,
   semaphore,
   barrier,
-  join,        // object: the Coroutine waited for
+  join,  // object: the Coroutine waited for
   futex,
   once,
   spin,
@@ -50,16 +51,16 @@ enum class WaitKind : uint8_t {
   blocked_call,  // in the kernel, in a blocking region; object: the call's name (const char*)
 };
 
-// Membership in one wait queue (a parking-lot bucket or a descriptor's waiters). `queued` and `signaled` are guarded by
-// that queue's lock.
+// Membership in one wait queue (a parking-lot bucket or a descriptor's waiters). `queued` and `signaled` are
+// guarded by that queue's lock.
 struct WaitNode {
   ListLink<WaitNode> link;
   Thread* thread = nullptr;
-  uintptr_t key = 0;       // address waited on, or poll's event mask
-  uintptr_t detail = 0;    // the queue owner's use (for example futex bitset, rwlock side)
+  uintptr_t key = 0;     // address waited on, or poll's event mask
+  uintptr_t detail = 0;  // the queue owner's use (for example futex bitset, rwlock side)
   bool queued = false;
-  bool signaled = false;   // taken off the queue by a waker, for this wait
-  bool shared = false;     // a poll-like waiter: woken together with others, consumes nothing
+  bool signaled = false;  // taken off the queue by a waker, for this wait
+  bool shared = false;    // a poll-like waiter: woken together with others, consumes nothing
 };
 
 enum InterruptBits : uint32_t {
@@ -101,7 +102,7 @@ struct Coroutine : Thread {
   // Life.
   uint64_t id = 0;
   StackSlot* slot = nullptr;
-  void* stack_low = nullptr;   // the bounds that pthread_getattr_np reports
+  void* stack_low = nullptr;  // the bounds that pthread_getattr_np reports
   size_t stack_size = 0;
   size_t guard_size = 0;
   bool user_stack = false;
@@ -109,20 +110,20 @@ struct Coroutine : Thread {
   int (*c11_start)(void*) = nullptr;  // thrd_create's routine, which returns int
   void* argument = nullptr;
   void* result = nullptr;
-  bool exit_called = false;    // pthread_exit was called: `result` is its value
-  std::atomic<int> join_state{0};       // JoinState
-  SpinLock join_lock;                   // guards the hand-over of the end to the joiner
-  Coroutine* joining = nullptr;         // whom it is joining, for EDEADLK
+  bool exit_called = false;                  // pthread_exit was called: `result` is its value
+  std::atomic<int> join_state{0};            // JoinState
+  SpinLock join_lock;                        // guards the hand-over of the end to the joiner
+  Coroutine* joining = nullptr;              // whom it is joining, for EDEADLK
   std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
   QueuedSignal* queued_signals = nullptr;    // their values and repetitions; guarded by signals.cpp's lock
   bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by the same lock
   bool attention_left = false;               // an attention was sent to it there; guarded by the same lock
-  WaitNode* poll_nodes = nullptr;  // for poll-like waits; grows, stays with the record
+  WaitNode* poll_nodes = nullptr;            // for poll-like waits; grows, stays with the record
   uint32_t poll_capacity = 0;
   stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none
   char name[16] = {};
-  bool named = false;          // `name` counts; else main's name does
-  uint64_t created_at = 0;     // tick_counter()
+  bool named = false;       // `name` counts; else main's name does
+  uint64_t created_at = 0;  // tick_counter()
   // Attributes kept and given back (identity, DESIGN §9).
   int schedule_policy = 0;
   int schedule_priority = 0;
@@ -133,29 +134,35 @@ struct Coroutine : Thread {
   Coroutine* pool_next = nullptr;
 };
 
-// The thread-local words of ours. Initial-exec, so "who am I" is one FS-relative load. A coroutine's are its own, since
-// FS base is switched with it; `worker` is written at every resume.
+// The thread-local words of ours. Initial-exec, so "who am I" is one FS-relative load. A coroutine's are its
+// own, since FS base is switched with it; `worker` is written at every resume.
 struct ThreadLocal {
-  Thread* thread;          // null on a kernel thread until it first waits
-  Coroutine* coroutine;    // null on kernel threads
-  Coroutine* former;       // in the child of a fork: the coroutine that this kernel thread was, on whose stack it stands
-  Worker* worker;          // the hidden kernel thread underneath; null on kernel threads of the program
-  uint32_t critical;       // > 0: in the runtime, handlers are put off (runtime/thread/critical.h)
-  uint32_t handler_depth;  // > 0: in a signal handler of the program
-  bool signals_deferred;   // a handler was put off while critical
-  bool cleanup_registered; // the kernel thread's record goes back to the pool when it ends
-  bool vfork_child;        // written by the vfork hook: this memory is the parent's, keep no books in it
-  bool no_restart;         // since the last wait began, a handler without SA_RESTART ran
-  bool mask_deferred;      // deferred_mask is to be restored
-  uint32_t handlers_run;   // counts
+  Thread* thread;        // null on a kernel thread until it first waits
+  Coroutine* coroutine;  // null on kernel threads
+  Coroutine*
+      former;  // in the child of a fork: the coroutine that this kernel thread was, on whose stack it stands
+  Worker* worker;           // the hidden kernel thread underneath; null on kernel threads of the program
+  uint32_t critical;        // > 0: in the runtime, handlers are put off (runtime/thread/critical.h)
+  uint32_t handler_depth;   // > 0: in a signal handler of the program
+  bool signals_deferred;    // a handler was put off while critical
+  bool cleanup_registered;  // the kernel thread's record goes back to the pool when it ends
+  bool vfork_child;         // written by the vfork hook: this memory is the parent's, keep no books in it
+  bool no_restart;          // since the last wait began, a handler without SA_RESTART ran
+  bool mask_deferred;       // deferred_mask is to be restored
+  uint32_t handlers_run;    // counts
   sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers
 };
 extern thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
 
-inline Coroutine* current_coroutine() { return t_local.coroutine; }
-// True where a blocking call should park: on a coroutine, and not inside a signal handler, which must not yield
-// (it may have interrupted malloc; then the call blocks its kernel thread, and the monitor hands the processor on).
-inline bool in_coroutine() { return t_local.coroutine != nullptr && t_local.handler_depth == 0; }
+inline Coroutine* current_coroutine() {
+  return t_local.coroutine;
+}
+// True where a blocking call should park: on a coroutine, and not inside a signal handler, which must not
+// yield (it may have interrupted malloc; then the call blocks its kernel thread, and the monitor hands the
+// processor on).
+inline bool in_coroutine() {
+  return t_local.coroutine != nullptr && t_local.handler_depth == 0;
+}
 
 Thread* make_kernel_thread_record();
 // The calling thread's record, whichever kind it is.
@@ -164,8 +171,9 @@ inline Thread* current_thread() {
   return thread != nullptr ? thread : make_kernel_thread_record();
 }
 
-// The coroutine behind a pthread_t, or null where it is a kernel thread. Every valid pthread_t is a TCB with our
-// thread-local words at one fixed distance, so this is one load. (An invalid one is undefined behaviour natively too.)
+// The coroutine behind a pthread_t, or null where it is a kernel thread. Every valid pthread_t is a TCB with
+// our thread-local words at one fixed distance, so this is one load. (An invalid one is undefined behaviour
+// natively too.)
 Coroutine* coroutine_of(pthread_t thread);
 
 }  // namespace coshim

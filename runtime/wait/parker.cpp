@@ -9,8 +9,8 @@ namespace coshim {
 
 namespace {
 
-// The fifth state: asleep on the state word itself, in the kernel. Kernel threads wait so, and a coroutine that waits inside a
-// signal handler.
+// The fifth state: asleep on the state word itself, in the kernel. Kernel threads wait so, and a coroutine
+// that waits inside a signal handler.
 constexpr uint32_t kParkedInKernel = 4;
 
 bool consume_notification(Thread* self) {
@@ -67,9 +67,14 @@ void park(Thread* self, Nanoseconds deadline) {
 void unpark(Thread* thread) {
   CriticalSection critical;
   switch (thread->park_state.exchange(kNotified, std::memory_order_acq_rel)) {
-    case kParked: make_runnable(static_cast<Coroutine*>(thread)); break;
-    case kParkedInKernel: sys::futex_wake(&thread->park_state, 1); break;
-    default: break;
+    case kParked:
+      make_runnable(static_cast<Coroutine*>(thread));
+      break;
+    case kParkedInKernel:
+      sys::futex_wake(&thread->park_state, 1);
+      break;
+    default:
+      break;
   }
 }
 

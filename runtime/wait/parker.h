@@ -1,5 +1,5 @@
-// The one way to wait (DESIGN §7). A coroutine that parks switches away; a kernel thread that parks sleeps on a futex;
-// callers can't tell.
+// The one way to wait (DESIGN §7). A coroutine that parks switches away; a kernel thread that parks sleeps on
+// a futex; callers can't tell.
 //
 //   state       park()                                  unpark()
 //   running     -> parking, switch away -> parked       -> notified: the next park() returns at once
@@ -17,16 +17,16 @@ namespace coshim {
 
 enum ParkStates : uint32_t { kRunning = 0, kNotified = 1, kParking = 2, kParked = 3 };
 
-// Waits until unpark(), until `deadline` (CLOCK_MONOTONIC) or spuriously. The calling thread's record is `self`.
-// Must be called outside any CriticalSection of the caller's.
+// Waits until unpark(), until `deadline` (CLOCK_MONOTONIC) or spuriously. The calling thread's record is
+// `self`. Must be called outside any CriticalSection of the caller's.
 void park(Thread* self, Nanoseconds deadline);
 
 // Ends or forestalls a park() of `thread`. Thread-safe; async-signal-safe inside a CriticalSection.
 void unpark(Thread* thread);
 
-// Names what the coming park() is for in the dump, and takes the name away again. `since` is taken by park() itself.
-// `interruptible`: the wait ends when Thread::interrupts says so, and its caller then runs the handlers (preload/cancel.h); in
-// other waits handlers run inside park(), and the wait goes on.
+// Names what the coming park() is for in the dump, and takes the name away again. `since` is taken by park()
+// itself. `interruptible`: the wait ends when Thread::interrupts says so, and its caller then runs the
+// handlers (preload/cancel.h); in other waits handlers run inside park(), and the wait goes on.
 class WaitReason {
  public:
   WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true)

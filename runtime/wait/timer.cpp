@@ -44,10 +44,10 @@ void TimerHeap::sift_down(size_t index, const Entry& entry) {
 
 bool TimerHeap::grow() {
   size_t capacity = capacity_ == 0 ? 256 : capacity_ * 2;
-  long result = capacity_ == 0 ? sys::call(SYS_mmap, nullptr, capacity * sizeof(Entry), PROT_READ | PROT_WRITE,
-                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                               : sys::call(SYS_mremap, entries_, capacity_ * sizeof(Entry), capacity * sizeof(Entry),
-                                           MREMAP_MAYMOVE);
+  long result = capacity_ == 0 ? sys::call(SYS_mmap, nullptr, capacity * sizeof(Entry),
+                                           PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                               : sys::call(SYS_mremap, entries_, capacity_ * sizeof(Entry),
+                                           capacity * sizeof(Entry), MREMAP_MAYMOVE);
   if (result < 0 && result > -4096) return false;
   entries_ = reinterpret_cast<Entry*>(result);
   capacity_ = capacity;
@@ -73,7 +73,9 @@ void TimerHeap::remove_at(size_t index) {
   if (size_ == 0) earliest_.store(kForever, std::memory_order_seq_cst);
 }
 
-void TimerHeap::remove(Coroutine* coroutine) { remove_at(coroutine->timer_index); }
+void TimerHeap::remove(Coroutine* coroutine) {
+  remove_at(coroutine->timer_index);
+}
 
 Coroutine* TimerHeap::pop_due(Nanoseconds now) {
   if (size_ == 0 || entries_[0].deadline > now) return nullptr;

@@ -1,5 +1,5 @@
-// Deadlines of parked coroutines: one 4-ary heap a processor. A timer's firing is an unpark(): the coroutine itself sees
-// that its time has come.
+// Deadlines of parked coroutines: one 4-ary heap a processor. A timer's firing is an unpark(): the coroutine
+// itself sees that its time has come.
 #pragma once
 
 #include "runtime/base/spin_lock.h"
@@ -9,7 +9,8 @@ namespace coshim {
 
 class TimerHeap {
  public:
-  // Arms `coroutine` for coroutine->deadline. True: it is now the earliest of this heap. False also when memory ends; then
+  // Arms `coroutine` for coroutine->deadline. True: it is now the earliest of this heap. False also when
+  // memory ends; then
   // `*failed` is set and the coroutine is not armed.
   bool add(Coroutine* coroutine, bool* failed);
   void remove(Coroutine* coroutine);
@@ -36,8 +37,8 @@ class TimerHeap {
   std::atomic<Nanoseconds> earliest_{kForever};
 };
 
-// Arms and disarms the calling coroutine on its processor's heap. A worker that goes to sleep sees to it that somebody looks
-// at the heap in time (worker.cpp). `arm` returns false when memory ends.
+// Arms and disarms the calling coroutine on its processor's heap. A worker that goes to sleep sees to it that
+// somebody looks at the heap in time (worker.cpp). `arm` returns false when memory ends.
 bool arm_timer(Coroutine* self, Nanoseconds deadline);
 void disarm_timer(Coroutine* self);
 
