@@ -62,9 +62,9 @@ int poller_start() {
   }
   g_epoll = hidden_epoll;
   g_wake = hidden_wake;
-  // Edge-triggered and never read: every write is an edge, and 2^64 of them do not come.
+  // Level-triggered, and read by the worker that blocks alone: an edge could be taken by one that only looks.
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLET;
+  event.events = EPOLLIN;
   event.data.u64 = kWakeMark;
   return static_cast<int>(sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_ADD, g_wake.load(), &event));
 }
@@ -96,7 +96,10 @@ int poller_collect(Nanoseconds deadline) {
     uint64_t data = events[i].data.u64;
     if (data == kSignalMark) {
       hand_out_signals(false);
-    } else if (data != kWakeMark) {
+    } else if (data == kWakeMark) {
+      uint64_t writes;
+      if (deadline != 0) sys::call(SYS_read, g_wake.load(), &writes, sizeof(writes));
+    } else {
       descriptor_event(static_cast<int>(data & 0xffffffffU), static_cast<uint32_t>(data >> 32),
                        events[i].events);
     }

@@ -230,9 +230,9 @@ void install(int signal, const KernelAction& program) {
 // The return trampoline that the kernel needs, used until a libc-installed action has shown us libc's:
 // rt_sigreturn(2), in the very bytes by which unwinders recognise a signal frame (libgcc's linux-unwind.h).
 __asm__(
-    ".text\n.p2align 4\n.type coshim_signal_return, @function\n"
+    ".pushsection .text\n.p2align 4\n.type coshim_signal_return, @function\n"
     "nop\ncoshim_signal_return:\n\t.byte 0x48,0xc7,0xc0,0x0f,0,0,0\n\tsyscall\n.size coshim_signal_return, . "
-    "- coshim_signal_return\n");
+    "- coshim_signal_return\n.popsection\n");
 extern "C" void coshim_signal_return() __attribute__((visibility("hidden")));
 
 // In the child of a vfork: the kernel's own actions are the child's, the table is the parent's.
