@@ -12,10 +12,10 @@ class Failed(Exception):
 class Programs:
     """Where the programs are, and how they are started."""
 
-    def __init__(self, build, server_core, client_core, settings):
+    def __init__(self, build, pins, settings):
         self.build = build
         self.library = os.path.join(build, "libcoshim.so")
-        self.server_core, self.client_core = server_core, client_core  # None: not pinned
+        self.pins = pins  # core by role; None: not pinned
         self.settings = settings  # COSHIM_ variables for the shim runs
 
     def environment(self, shim):
@@ -23,14 +23,14 @@ class Programs:
                        if not name.startswith("COSHIM_") and name != "LD_PRELOAD"}
         return {**environment, "LD_PRELOAD": self.library, **self.settings} if shim else environment
 
-    def start(self, arguments, run="native", core="server"):
+    def start(self, arguments, run="native", role="server"):
         """`run`: "shim" preloads the library, anything else does not."""
-        core = self.server_core if core == "server" else self.client_core
+        core = self.pins[role]
         command = [os.path.join(self.build, "bench", arguments[0]), *map(str, arguments[1:])]
         # Pinned before exec: the shim takes its number of workers from the affinity mask.
         pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
         return Program(subprocess.Popen(command, env=self.environment(run == "shim"), preexec_fn=pin, bufsize=0,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE), " ".join([run, *map(str, arguments)]))
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE), " ".join(map(str, arguments)))
 
 
 class Program:
@@ -100,27 +100,64 @@ def fields(path):
     return values
 
 
-def slab():
-    """Bytes of the kernel's own objects, system-wide. The counters are summed up from the CPUs once a second."""
-    return fields("/proc/meminfo")["Slab"] * 1024
+class Surroundings:
+    """What the kernel holds for all programs together. Its own objects (slab) can only be read system-wide, so the rest
+    is there to see whether another program came, went, or opened sockets meanwhile."""
+
+    def __init__(self):
+        self.slab = fields("/proc/meminfo")["SUnreclaim"] * 1024  # caches of files and /proc come and go: left out
+        with open("/proc/loadavg", encoding="ascii") as load:
+            self.tasks = int(load.read().split()[3].partition("/")[2])
+        with open("/proc/net/sockstat", encoding="ascii") as statistics:
+            tcp = next(line for line in statistics if line.startswith("TCP:")).split()
+        self.sockets, self.time_wait = (int(tcp[tcp.index(name) + 1]) for name in ("alloc", "tw"))
+
+    def disturbed(self, before, threads, sockets):
+        """What others did since `before`, when we have added so many threads and sockets; None: nothing worth naming."""
+        tolerated = 50 + max(threads, sockets) // 50
+        for name, change in (("threads", self.tasks - before.tasks - threads),
+                             ("sockets", self.sockets - before.sockets - sockets),
+                             ("sockets in TIME_WAIT", (self.time_wait - before.time_wait) // 8)):  # 8: they are small
+            if abs(change) > tolerated:
+                return f"other programs' {name} changed"
+        return None
 
 
 def settle(limit=6):
-    """Waits until the kernel has stopped freeing what ended programs left behind, but not for ever."""
+    """Waits until the kernel has stopped freeing what ended programs left behind, but not for ever. Its counters are
+    gathered from the CPUs once a second."""
     deadline = time.monotonic() + limit
-    before = slab()
+    before = Surroundings().slab
     while time.monotonic() < deadline:
         time.sleep(1.2)
-        after = slab()
+        after = Surroundings().slab
         if abs(after - before) < 128 * 1024:
             return
         before = after
 
 
-def memory_with_slab(program):
-    settle()
-    return {**program.memory(), "slab": slab()}
+class MemoryGrowth:
+    """What `program` has come to use since this was made, with the kernel's objects for it."""
+
+    def __init__(self, program):
+        settle()
+        self.program, self.own, self.around = program, program.memory(), Surroundings()
+        self.threads = program.threads()
+
+    def of_each(self, count, sockets=0):
+        """Bytes for each of `count`, by kind and together. Raises Disturbed, with what is certain."""
+        settle()
+        now, around = self.program.memory(), Surroundings()
+        growth = {kind: (now[kind] - self.own[kind]) / count for kind in now}
+        if why := around.disturbed(self.around, self.program.threads() - self.threads, sockets):
+            raise Disturbed(why, growth)
+        growth["kernel objects"] = (around.slab - self.around.slab) / count
+        return {**growth, "all": sum(growth.values())}
 
 
-def difference(after, before):
-    return {kind: after[kind] - before[kind] for kind in after}
+class Disturbed(Exception):
+    """Other programs' comings and goings hid what we looked for; `growth` is what could be read all the same."""
+
+    def __init__(self, why, growth):
+        super().__init__(why)
+        self.growth = growth

@@ -13,14 +13,19 @@ import os
 import platform
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 
-from measure import Failed, Programs, difference, memory_with_slab
+sys.dont_write_bytecode = True  # nothing is left in the source tree
+
+from measure import Disturbed, Failed, MemoryGrowth, Programs
 from table import Goal, Table
 
 SECTIONS = ("switch", "create", "mutex", "condition", "memory", "echo", "churn")
 SPARE_DESCRIPTORS = 64  # beyond one a connection: the listener, the shim's own, standard streams
+
+MEMORY_ATTEMPTS = 5
 
 # Rows of single operations: section, mode of bench/micro, name, goals for CPU time, count in the --quick form.
 MICRO = (
@@ -52,13 +57,14 @@ class Bench:
                 except Failed as error:
                     failed.add(run)
                     results[run] = []
-                    self.table.failed(what, error)
+                    self.table.failed(f"{what}, {run}", error)
         return results
 
     def rows_of(self, results, rows):
         """`rows`: (name, unit, key of each result, goals)."""
         for name, unit, key, goals in rows:
-            self.table.row(name, unit, {run: [result[key] for result in list_] for run, list_ in results.items()}, goals)
+            self.table.row(name, unit, {run: [result[key] for result in list_ if key in result] for run, list_ in results.items()},
+                           goals)
 
     # --- single operations ---
 
@@ -67,12 +73,14 @@ class Bench:
         if chosen:
             self.table.section("Single operations; bound: the bare register swap with FS-base write")
         for section, mode, name, goals, quick_count in chosen:
-            def measure(run, mode=mode, count=quick_count):
+            def measure(run, section=section, mode=mode, count=quick_count):
                 if run == "bare":
                     arguments = ["micro", "bare"]
                 else:
                     arguments = ["micro", mode, *([count] if self.options.quick else [])]
-                with self.programs.start(arguments, run) as program:
+                # On two cores two threads need not switch at all: that section is pinned in any case.
+                role = "first" if section == "switch" else "server"
+                with self.programs.start(arguments, run, role) as program:
                     cpu, wall = map(float, program.read_line(120).split())
                     return {"cpu": cpu, "wall": wall}
             runs = self.runs + (["bare"] if section == "switch" else [])
@@ -92,7 +100,7 @@ class Bench:
     def loaded(self, run, mode, *load):
         """A server under load: what a message costs, and what the client saw."""
         server, port = self.server(run)
-        with server, self.programs.start(["echo_load", mode, port, *load], core="client") as client:
+        with server, self.programs.start(["echo_load", mode, port, *load], role="client") as client:
             client.expect("connected")
             threads, memory = server.threads(), server.memory()
             before = server.cpu_ns()
@@ -104,7 +112,7 @@ class Bench:
 
     def run_echo(self):
         for count in self.options.connections:
-            self.table.section(f"Echo of 64 bytes, {count:,} connections; bound: a hand-written epoll loop")
+            self.table.section(f"Echo of 64 bytes, connections: {count:,}; bound: a hand-written epoll loop")
             if count + SPARE_DESCRIPTORS > resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
                 self.table.failed(f"echo, {count} connections", "needs a higher hard limit of open files (ulimit -Hn)")
                 continue
@@ -131,34 +139,49 @@ class Bench:
         """What a connection adds, all of it: the sockets of both ends, too."""
         server, port = self.server(run)
         with server:
-            before = memory_with_slab(server)
-            with self.programs.start(["echo_load", "hold", port, count], core="client") as client:
+            growth = MemoryGrowth(server)
+            with self.programs.start(["echo_load", "hold", port, count], role="client") as client:
                 client.expect("connected")
-                after = memory_with_slab(server)
-                client.say()  # ends it with resets: no TIME_WAIT sockets are left
-                client.process.wait(timeout=30)
-            return per_thread(difference(after, before), count)
+                try:
+                    return growth.of_each(count, sockets=2 * count)
+                finally:
+                    client.say()  # ends it with resets: no TIME_WAIT sockets are left
+                    client.process.wait(timeout=30)
 
     def idle_threads(self, run, count, kind):
         with self.programs.start(["idle_threads", count, kind], run) as program:
             program.expect("ready")
-            before = memory_with_slab(program)
+            growth = MemoryGrowth(program)
             program.say()
             program.expect("idle", 120)
-            return per_thread(difference(memory_with_slab(program), before), count)
+            return growth.of_each(count)
+
+    def undisturbed(self, what, measure):
+        """Measures again when other programs have interfered; in the end without the kernel's objects."""
+        for _ in range(MEMORY_ATTEMPTS):
+            try:
+                return measure()
+            except Disturbed as disturbed:
+                why, certain = str(disturbed), disturbed.growth
+        self.table.failed(what, f"kernel objects not measured: {why} in each of {MEMORY_ATTEMPTS} attempts")
+        return certain
 
     def run_memory(self):
         count = 2000 if self.options.quick else 4000
-        self.table.section(f"Memory of each of {count:,} idle threads: user, page tables, kernel stacks, kernel objects")
+        self.table.section(f"Memory of each of {count:,} idle threads: user, page tables, kernel stacks and objects")
         for kind in ("read", "sleep", "condition"):
-            results = self.repeated(f"memory, {kind}", self.runs, lambda run: self.idle_threads(run, count, kind))
-            self.memory_rows(f"blocked in {kind}", results)
-        results = self.repeated("memory, connections", self.runs + ["epoll"], lambda run: self.idle_connections(run, count))
-        self.memory_rows("connection thread", without_sockets(results), (Goal("native", 0.4),))
+            what = f"thread blocked in {kind}"
+            results = self.repeated(what, self.runs,
+                                    lambda run: self.undisturbed(f"{what}, {run}", lambda: self.idle_threads(run, count, kind)))
+            self.memory_rows(what, results)
+        what = "thread of a connection"
+        results = self.repeated(what, self.runs + ["epoll"],
+                                lambda run: self.undisturbed(f"{what}, {run}", lambda: self.idle_connections(run, count)))
+        self.memory_rows(what, without_sockets(results), (Goal("native", 0.4),))
 
     def memory_rows(self, name, results, goals=()):
         self.rows_of(results, [(name, "bytes", "all", goals), *((f"  {kind}", "bytes", kind, ())
-                               for kind in ("user", "page tables", "kernel stacks", "slab"))])
+                               for kind in ("user", "page tables", "kernel stacks", "kernel objects"))])
 
     def run(self):
         self.run_micro()
@@ -168,26 +191,22 @@ class Bench:
         self.table.summary()
 
 
-def per_thread(memory, count):
-    memory = {kind: size / count for kind, size in memory.items()}
-    return {**memory, "all": sum(memory.values())}
-
-
 def without_sockets(results):
-    """Takes off what the epoll server needs for the same connections: the sockets, of both ends, and the client."""
+    """Takes off what the epoll server needs for the same connections: the sockets of both ends, and the client."""
     sockets = results.pop("epoll")
-    if not sockets:
-        return {run: [] for run in results}
-    middle = {kind: sorted(result[kind] for result in sockets)[len(sockets) // 2] for kind in sockets[0]}
-    return {run: [difference(result, middle) for result in list_] for run, list_ in results.items()}
+    middle = {kind: statistics.median(result[kind] for result in sockets if kind in result)
+              for kind in set().union(*sockets)}
+    return {run: [{kind: result[kind] - middle[kind] for kind in result if kind in middle} for result in list_]
+            for run, list_ in results.items()}
 
 
 def header(options, programs):
     version = None
     if not options.native_only:
-        # Run as a program, the library prints its version.
-        done = subprocess.run([programs.library], capture_output=True, text=True, check=False, timeout=10)
-        version = done.stdout.strip() or None
+        try:  # run as a program, the library prints its version
+            version = subprocess.run([programs.library], capture_output=True, text=True, check=False, timeout=10).stdout.partition("\n")[0]
+        except OSError as error:
+            sys.exit(f"bench/run.py: cannot run {programs.library}: {error.strerror}")
     with open("/proc/cpuinfo", encoding="utf-8") as info:
         model = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), platform.machine())
     return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "libc": " ".join(platform.libc_ver()),
@@ -232,8 +251,10 @@ def prepare(options):
     cores = sorted(os.sched_getaffinity(0))
     if not options.unpinned and len(cores) < 2:
         sys.exit("bench/run.py: needs two cores, one for the server and one for the client; or give --unpinned")
-    pins = (None, None) if options.unpinned else (cores[0], cores[1])
-    programs = Programs(build, *pins, dict(setting.split("=", 1) for setting in options.set))
+    pins = {"first": cores[0], "server": None, "client": None}
+    if not options.unpinned:
+        pins.update(server=cores[0], client=cores[1])
+    programs = Programs(build, pins, dict(setting.split("=", 1) for setting in options.set))
     if not os.path.exists(os.path.join(build, "bench", "micro")):
         sys.exit(f"bench/run.py: nothing built in {build}: cmake -B build && cmake --build build, or give --build")
     if not options.native_only and not os.path.exists(programs.library):

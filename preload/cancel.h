@@ -8,6 +8,11 @@ namespace coshim {
 // run it.
 void cancellation_point();
 
+// After the calling coroutine gave its kernel thread away in a call that is no cancellation point: acts on a
+// cancellation whose type is asynchronous, for which no kernel thread of its could get glibc's signal
+// meanwhile.
+void asynchronous_cancellation_point();
+
 // After a wait ended because a signal handler ran: may the call go on (SA_RESTART, signal(7))? For calls that
 // signal(7) lists as never restarted, don't ask: give EINTR.
 bool restart_after_signal();

@@ -17,10 +17,10 @@ namespace real {
 // The second names of a hook (64-bit twins, glibc's own underscored names): one jump to the first. The
 // library is linked with -Bsymbolic-functions, so the jump stays inside.
 #define COSHIM_HOOK(group, result, name, parameters, version, how)
-#define COSHIM_TWIN(group, twin, name)                                              \
-  __asm__(".text\n.p2align 4\n.globl " #twin "\n.type " #twin ", @function\n" #twin \
-          ":\n.cfi_startproc\n"                                                     \
-          "endbr64\njmp " #name "@PLT\n.cfi_endproc\n.size " #twin ", . - " #twin "\n");
+#define COSHIM_TWIN(group, twin, name)                                                           \
+  __asm__(".pushsection .text\n.p2align 4\n.globl " #twin "\n.type " #twin ", @function\n" #twin \
+          ":\n.cfi_startproc\n"                                                                  \
+          "endbr64\njmp " #name "@PLT\n.cfi_endproc\n.size " #twin ", . - " #twin "\n.popsection\n");
 #include "preload/hooks.def"
 #undef COSHIM_HOOK
 #undef COSHIM_TWIN

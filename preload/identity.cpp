@@ -1,4 +1,5 @@
-// Who a thread is: names, affinity, scheduling, attributes; and cancellation, which glibc does once it has been told whom.
+// Who a thread is: names, affinity, scheduling, attributes; and cancellation, which glibc does once it has
+// been told whom.
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -16,11 +17,17 @@ namespace coshim {
 namespace {
 
 // Linux's per-thread calls take a tid; 0 is the caller. Null: a kernel thread, for the real call.
-Coroutine* thread_of(pid_t tid) { return tid == 0 ? t_local.coroutine : coroutine_by_tid(tid); }
+Coroutine* thread_of(pid_t tid) {
+  return tid == 0 ? t_local.coroutine : coroutine_by_tid(tid);
+}
 
-int error_number(long result) { return static_cast<int>(-result); }
+int error_number(long result) {
+  return static_cast<int>(-result);
+}
 
-int highest_priority(int policy) { return static_cast<int>(sys::call(SYS_sched_get_priority_max, policy)); }
+int highest_priority(int policy) {
+  return static_cast<int>(sys::call(SYS_sched_get_priority_max, policy));
+}
 
 // glibc asks for more than the kernel has and clears the rest.
 long affinity_for_libc(const Coroutine* coroutine, size_t size, void* set) {
@@ -49,7 +56,8 @@ int fill_attributes(Coroutine* target, pthread_attr_t* attributes) {
 HOOK(int, pthread_setname_np, (pthread_t thread, const char* name)) {
   if (strlen(name) >= kNameSize) return ERANGE;
   Coroutine* target = coroutine_of(thread);
-  if (target == nullptr && pthread_equal(thread, pthread_self()) == 0) return real::pthread_setname_np(thread, name);
+  if (target == nullptr && pthread_equal(thread, pthread_self()) == 0)
+    return real::pthread_setname_np(thread, name);
   set_name(target, name);
   return 0;
 }
@@ -96,7 +104,8 @@ HOOK(int, pthread_getcpuclockid, (pthread_t thread, clockid_t* clock)) {
 
 HOOK(int, pthread_setaffinity_np, (pthread_t thread, size_t size, const cpu_set_t* set)) {
   Coroutine* target = coroutine_of(thread);
-  if (target == nullptr && pthread_equal(thread, pthread_self()) == 0) return real::pthread_setaffinity_np(thread, size, set);
+  if (target == nullptr && pthread_equal(thread, pthread_self()) == 0)
+    return real::pthread_setaffinity_np(thread, size, set);
   return error_number(set_affinity(target, size, set));
 }
 
@@ -171,7 +180,8 @@ HOOK(int, getpriority, (__priority_which_t which, id_t who)) {
 
 HOOK(int, setpriority, (__priority_which_t which, id_t who, int value)) {
   Coroutine* target = which == PRIO_PROCESS ? thread_of(static_cast<pid_t>(who)) : nullptr;
-  return target != nullptr ? return_errno<int>(set_nice(target, value)) : real::setpriority(which, who, value);
+  return target != nullptr ? return_errno<int>(set_nice(target, value))
+                           : real::setpriority(which, who, value);
 }
 
 HOOK(int, nice, (int increment)) {
@@ -183,8 +193,8 @@ HOOK(int, nice, (int increment)) {
   return get_nice(self);
 }
 
-// glibc marks the target. Then: a target that waits is woken; one whose cancellation is asynchronous, and that glibc could not
-// signal by its tid, gets the signal on the kernel thread that runs it.
+// glibc marks the target. Then: a target that waits is woken; one whose cancellation is asynchronous, and
+// that glibc could not signal by its tid, gets the signal on the kernel thread that runs it.
 HOOK(int, pthread_cancel, (pthread_t thread)) {
   if (!runtime_started()) return real::pthread_cancel(thread);
   Coroutine* target = coroutine_of(thread);

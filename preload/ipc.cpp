@@ -1,5 +1,5 @@
-// File locks, message queues, System V IPC, asynchronous I/O's waits. Where the kernel has a way to try, that comes first: most
-// calls then need no region.
+// File locks, message queues, System V IPC, asynchronous I/O's waits. Where the kernel has a way to try, that
+// comes first: most calls then need no region.
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -63,7 +63,8 @@ HOOK(ssize_t, msgrcv, (int id, void* message, size_t size, long type, int flags)
 }
 
 // A time that has passed is a try: ETIMEDOUT says that the call would wait (mq_receive(3)).
-HOOK(int, mq_timedsend, (mqd_t queue, const char* message, size_t size, unsigned priority, const timespec* until)) {
+HOOK(int, mq_timedsend,
+     (mqd_t queue, const char* message, size_t size, unsigned priority, const timespec* until)) {
   if (!in_coroutine()) return real::mq_timedsend(queue, message, size, priority, until);
   cancellation_point();
   const timespec past{0, 0};
@@ -77,7 +78,8 @@ HOOK(int, mq_send, (mqd_t queue, const char* message, size_t size, unsigned prio
   return hook_mq_timedsend(queue, message, size, priority, nullptr);
 }
 
-HOOK(ssize_t, mq_timedreceive, (mqd_t queue, char* message, size_t size, unsigned* priority, const timespec* until)) {
+HOOK(ssize_t, mq_timedreceive,
+     (mqd_t queue, char* message, size_t size, unsigned* priority, const timespec* until)) {
   if (!in_coroutine()) return real::mq_timedreceive(queue, message, size, priority, until);
   cancellation_point();
   const timespec past{0, 0};

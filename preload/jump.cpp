@@ -1,5 +1,5 @@
-// longjmp out of a handler ends the handler. A jump does not return, so all there is to do comes first; then one jump to the
-// real function, in the caller's registers.
+// longjmp out of a handler ends the handler. A jump does not return, so all there is to do comes first; then
+// one jump to the real function, in the caller's registers.
 #include <setjmp.h>
 #include <string.h>
 

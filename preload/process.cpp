@@ -28,13 +28,16 @@ HOOK(pid_t, _Fork, ()) {
   return child;
 }
 
-// vfork(2): the child runs in our memory, on our stack, until it executes a program or exits; its parent's kernel thread stands
-// still. Meanwhile it must not be taken for the coroutine: it has the parent's thread-local words, so these say "kernel thread"
-// until the parent goes on. The frame returns twice, hence no C: the return address waits in a register.
+// vfork(2): the child runs in our memory, on our stack, until it executes a program or exits; its parent's
+// kernel thread stands still. Meanwhile it must not be taken for the coroutine: it has the parent's
+// thread-local words, so these say "kernel thread" until the parent goes on. The frame returns twice, hence
+// no C: the return address waits in a register.
 extern "C" __attribute__((visibility("hidden"), used)) void coshim_before_vfork() {
   if (g_descriptors_active.load(std::memory_order_relaxed)) descriptors_forking();
 }
-extern "C" __attribute__((visibility("hidden"), used)) pid_t coshim_vfork_failed(long error) { return return_errno<pid_t>(error); }
+extern "C" __attribute__((visibility("hidden"), used)) pid_t coshim_vfork_failed(long error) {
+  return return_errno<pid_t>(error);
+}
 
 extern "C" __attribute__((naked)) pid_t hook_vfork() {
   __asm__ volatile(
@@ -46,6 +49,7 @@ extern "C" __attribute__((naked)) pid_t hook_vfork() {
       "movq _ZN6coshim7t_localE@gottpoff(%%rip), %%rdx\n\t"
       "movq %%fs:%c0(%%rdx), %%rsi\n\t"
       "movq $0, %%fs:%c0(%%rdx)\n\t"
+      "movb %%fs:%c1(%%rdx), %%r8b\n\t"
       "movb $1, %%fs:%c1(%%rdx)\n\t"
       "movl $58, %%eax\n\t"  // SYS_vfork
       "syscall\n\t"
@@ -53,7 +57,7 @@ extern "C" __attribute__((naked)) pid_t hook_vfork() {
       "testq %%rax, %%rax\n\t"
       "jz 1f\n\t"
       "movq %%rsi, %%fs:%c0(%%rdx)\n\t"
-      "movb $0, %%fs:%c1(%%rdx)\n\t"
+      "movb %%r8b, %%fs:%c1(%%rdx)\n\t"
       "js 2f\n"
       "1:\tret\n"
       "2:\tmovq %%rax, %%rdi\n\t"
@@ -63,14 +67,16 @@ extern "C" __attribute__((naked)) pid_t hook_vfork() {
 }
 
 // The children below share our open file descriptions, as after a fork.
-HOOK(int, posix_spawn, (pid_t * pid, const char* path, const posix_spawn_file_actions_t* actions,
-                        const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment)) {
+HOOK(int, posix_spawn,
+     (pid_t * pid, const char* path, const posix_spawn_file_actions_t* actions,
+      const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment)) {
   coshim_before_vfork();
   return real::posix_spawn(pid, path, actions, attributes, arguments, environment);
 }
 
-HOOK(int, posix_spawnp, (pid_t * pid, const char* file, const posix_spawn_file_actions_t* actions,
-                         const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment)) {
+HOOK(int, posix_spawnp,
+     (pid_t * pid, const char* file, const posix_spawn_file_actions_t* actions,
+      const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment)) {
   coshim_before_vfork();
   return real::posix_spawnp(pid, file, actions, attributes, arguments, environment);
 }
@@ -92,8 +98,8 @@ COSHIM_REGION(pclose, true)
 
 namespace {
 
-// Calls try_once(), which gives 0 while the child has not changed, whenever the process behind `pid` (or the pidfd) has ended.
-// -EOPNOTSUPP: it can't be waited for in this way.
+// Calls try_once(), which gives 0 while the child has not changed, whenever the process behind `pid` (or the
+// pidfd) has ended. -EOPNOTSUPP: it can't be waited for in this way.
 template <typename Try>
 long wait_on_descriptor(pid_t pid, int pidfd, Try&& try_once) {
   for (;;) {
@@ -143,7 +149,9 @@ HOOK(pid_t, waitpid, (pid_t pid, int* status, int options)) {
   return in_coroutine() ? wait_child(pid, status, options, nullptr) : real::waitpid(pid, status, options);
 }
 
-HOOK(pid_t, wait, (int* status)) { return in_coroutine() ? wait_child(-1, status, 0, nullptr) : real::wait(status); }
+HOOK(pid_t, wait, (int* status)) {
+  return in_coroutine() ? wait_child(-1, status, 0, nullptr) : real::wait(status);
+}
 
 HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
   if (!in_coroutine()) return real::waitid(type, id, info, options);
@@ -156,9 +164,11 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
     return result < 0 ? result : found.si_pid;
   };
   long result = try_once();
-  bool by_descriptor = (type == P_PID || type == P_PIDFD) && (options & (WSTOPPED | WCONTINUED | __WCLONE | __WALL)) == 0;
+  bool by_descriptor =
+      (type == P_PID || type == P_PIDFD) && (options & (WSTOPPED | WCONTINUED | __WCLONE | __WALL)) == 0;
   if (result == 0 && by_descriptor) {
-    result = wait_on_descriptor(static_cast<pid_t>(id), type == P_PIDFD ? static_cast<int>(id) : -1, try_once);
+    result =
+        wait_on_descriptor(static_cast<pid_t>(id), type == P_PIDFD ? static_cast<int>(id) : -1, try_once);
     if (result == -EOPNOTSUPP) result = 0;
   }
   if (result == 0) {

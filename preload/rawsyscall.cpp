@@ -1,5 +1,6 @@
-// syscall(2): programs that call the kernel by number meet the same hooks as by name. None of these is a cancellation point
-// then. What is not listed, and all on kernel threads except futexes and signals' books, is the real call.
+// syscall(2): programs that call the kernel by number meet the same hooks as by name. None of these is a
+// cancellation point then. What is not listed, and all on kernel threads except futexes and signals' books,
+// is the real call.
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -50,27 +51,45 @@ struct Call {
 // Results are the kernel's: a value or -errno.
 constexpr long kNotOurs = -4096;
 
-long in_libc_style(long result) { return errno_result(result); }
+long in_libc_style(long result) {
+  return errno_result(result);
+}
 
 long transfer(const Call& call) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
-    case SYS_read: return in_libc_style(hook_read(a, b, c));
-    case SYS_write: return in_libc_style(hook_write(a, b, c));
-    case SYS_readv: return in_libc_style(hook_readv(a, b, c));
-    case SYS_writev: return in_libc_style(hook_writev(a, b, c));
-    case SYS_recvfrom: return in_libc_style(hook_recvfrom(a, b, c, d, e, f));
-    case SYS_sendto: return in_libc_style(hook_sendto(a, b, c, d, e, static_cast<socklen_t>(f.value)));
-    case SYS_recvmsg: return in_libc_style(hook_recvmsg(a, b, c));
-    case SYS_sendmsg: return in_libc_style(hook_sendmsg(a, b, c));
-    case SYS_recvmmsg: return in_libc_style(hook_recvmmsg(a, b, c, d, e));
-    case SYS_sendmmsg: return in_libc_style(hook_sendmmsg(a, b, c, d));
-    case SYS_accept: return in_libc_style(hook_accept(a, b, c));
-    case SYS_accept4: return in_libc_style(hook_accept4(a, b, c, d));
-    case SYS_connect: return in_libc_style(hook_connect(a, b, static_cast<socklen_t>(c.value)));
-    case SYS_sendfile: return in_libc_style(hook_sendfile(a, b, c, d));
-    case SYS_splice: return in_libc_style(hook_splice(a, b, c, d, e, f));
-    default: return kNotOurs;
+    case SYS_read:
+      return in_libc_style(hook_read(a, b, c));
+    case SYS_write:
+      return in_libc_style(hook_write(a, b, c));
+    case SYS_readv:
+      return in_libc_style(hook_readv(a, b, c));
+    case SYS_writev:
+      return in_libc_style(hook_writev(a, b, c));
+    case SYS_recvfrom:
+      return in_libc_style(hook_recvfrom(a, b, c, d, e, f));
+    case SYS_sendto:
+      return in_libc_style(hook_sendto(a, b, c, d, e, static_cast<socklen_t>(f.value)));
+    case SYS_recvmsg:
+      return in_libc_style(hook_recvmsg(a, b, c));
+    case SYS_sendmsg:
+      return in_libc_style(hook_sendmsg(a, b, c));
+    case SYS_recvmmsg:
+      return in_libc_style(hook_recvmmsg(a, b, c, d, e));
+    case SYS_sendmmsg:
+      return in_libc_style(hook_sendmmsg(a, b, c, d));
+    case SYS_accept:
+      return in_libc_style(hook_accept(a, b, c));
+    case SYS_accept4:
+      return in_libc_style(hook_accept4(a, b, c, d));
+    case SYS_connect:
+      return in_libc_style(hook_connect(a, b, static_cast<socklen_t>(c.value)));
+    case SYS_sendfile:
+      return in_libc_style(hook_sendfile(a, b, c, d));
+    case SYS_splice:
+      return in_libc_style(hook_splice(a, b, c, d, e, f));
+    default:
+      return kNotOurs;
   }
 }
 
@@ -78,17 +97,28 @@ long transfer(const Call& call) {
 long wait(const Call& call) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
-    case SYS_poll: return in_libc_style(hook_poll(a, b, c));
-    case SYS_ppoll: return d.value != 0 ? kNotOurs : in_libc_style(hook_ppoll(a, b, c, nullptr));
-    case SYS_select: return in_libc_style(hook_select(a, b, c, d, e));
-    case SYS_epoll_wait: return in_libc_style(hook_epoll_wait(a, b, c, d));
-    case SYS_epoll_pwait: return e.value != 0 ? kNotOurs : in_libc_style(hook_epoll_wait(a, b, c, d));
-    case SYS_nanosleep: return in_libc_style(hook_nanosleep(a, b));
-    case SYS_clock_nanosleep: return -static_cast<long>(hook_clock_nanosleep(a, b, c, d));
-    case SYS_wait4: return in_libc_style(hook_wait4(a, b, c, d));
-    case SYS_waitid: return e.value != 0 ? kNotOurs : in_libc_style(hook_waitid(static_cast<idtype_t>(a.value), b, c, d));
-    case SYS_sched_yield: return hook_sched_yield();
-    default: return kNotOurs;
+    case SYS_poll:
+      return in_libc_style(hook_poll(a, b, c));
+    case SYS_ppoll:
+      return d.value != 0 ? kNotOurs : in_libc_style(hook_ppoll(a, b, c, nullptr));
+    case SYS_select:
+      return in_libc_style(hook_select(a, b, c, d, e));
+    case SYS_epoll_wait:
+      return in_libc_style(hook_epoll_wait(a, b, c, d));
+    case SYS_epoll_pwait:
+      return e.value != 0 ? kNotOurs : in_libc_style(hook_epoll_wait(a, b, c, d));
+    case SYS_nanosleep:
+      return in_libc_style(hook_nanosleep(a, b));
+    case SYS_clock_nanosleep:
+      return -static_cast<long>(hook_clock_nanosleep(a, b, c, d));
+    case SYS_wait4:
+      return in_libc_style(hook_wait4(a, b, c, d));
+    case SYS_waitid:
+      return e.value != 0 ? kNotOurs : in_libc_style(hook_waitid(static_cast<idtype_t>(a.value), b, c, d));
+    case SYS_sched_yield:
+      return hook_sched_yield();
+    default:
+      return kNotOurs;
   }
 }
 
@@ -96,16 +126,26 @@ long wait(const Call& call) {
 long descriptor_call(const Call& call) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
-    case SYS_close: return in_libc_style(hook_close(a));
-    case SYS_dup: return in_libc_style(hook_dup(a));
-    case SYS_dup2: return in_libc_style(hook_dup2(a, b));
-    case SYS_dup3: return in_libc_style(hook_dup3(a, b, c));
-    case SYS_close_range: return in_libc_style(hook_close_range(a, b, c));
-    case SYS_fcntl: return in_libc_style(hook_fcntl(a, b, c));
-    case SYS_ioctl: return in_libc_style(hook_ioctl(a, b, c));
-    case SYS_setsockopt: return in_libc_style(hook_setsockopt(a, b, c, d, static_cast<socklen_t>(e.value)));
-    case SYS_listen: return in_libc_style(hook_listen(a, b));
-    default: return kNotOurs;
+    case SYS_close:
+      return in_libc_style(hook_close(a));
+    case SYS_dup:
+      return in_libc_style(hook_dup(a));
+    case SYS_dup2:
+      return in_libc_style(hook_dup2(a, b));
+    case SYS_dup3:
+      return in_libc_style(hook_dup3(a, b, c));
+    case SYS_close_range:
+      return in_libc_style(hook_close_range(a, b, c));
+    case SYS_fcntl:
+      return in_libc_style(hook_fcntl(a, b, c));
+    case SYS_ioctl:
+      return in_libc_style(hook_ioctl(a, b, c));
+    case SYS_setsockopt:
+      return in_libc_style(hook_setsockopt(a, b, c, d, static_cast<socklen_t>(e.value)));
+    case SYS_listen:
+      return in_libc_style(hook_listen(a, b));
+    default:
+      return kNotOurs;
   }
 }
 
@@ -116,12 +156,14 @@ long signal_call(const Call& call) {
     case SYS_rt_sigaction:
       if (d.value != sizeof(sys::KernelSignalSet) || a.value == 32 || a.value == 33) return kNotOurs;
       return program_action(a, static_cast<const KernelAction*>(b), static_cast<KernelAction*>(c));
-    case SYS_tgkill: return in_libc_style(hook_tgkill(a, b, c));
+    case SYS_tgkill:
+      return in_libc_style(hook_tgkill(a, b, c));
     case SYS_tkill: {
       Coroutine* target = coroutine_by_tid(a);
       return target == nullptr ? kNotOurs : -static_cast<long>(signal_coroutine(target, c));
     }
-    default: return kNotOurs;
+    default:
+      return kNotOurs;
   }
 }
 
@@ -129,15 +171,21 @@ long signal_call(const Call& call) {
 long thread_call(const Call& call, Coroutine* self) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
-    case SYS_gettid: return self->tid;
+    case SYS_gettid:
+      return self->tid;
     case SYS_rt_sigprocmask:
       if (d.value != sizeof(sys::KernelSignalSet)) return -EINVAL;
       return change_coroutine_mask(a, b, c);
-    case SYS_sigaltstack: return coroutine_alternate_stack(a, b);
-    case SYS_rt_sigsuspend: return in_libc_style(hook_sigsuspend(a));
-    case SYS_rt_sigtimedwait: return in_libc_style(hook_sigtimedwait(a, b, c));
-    case SYS_prctl: return in_libc_style(hook_prctl(a, b, c, d, e));
-    case SYS_sched_setaffinity: return in_libc_style(hook_sched_setaffinity(a, b, c));
+    case SYS_sigaltstack:
+      return coroutine_alternate_stack(a, b);
+    case SYS_rt_sigsuspend:
+      return in_libc_style(hook_sigsuspend(a));
+    case SYS_rt_sigtimedwait:
+      return in_libc_style(hook_sigtimedwait(a, b, c));
+    case SYS_prctl:
+      return in_libc_style(hook_prctl(a, b, c, d, e));
+    case SYS_sched_setaffinity:
+      return in_libc_style(hook_sched_setaffinity(a, b, c));
     case SYS_sched_getaffinity: {
       Coroutine* target = a.value == 0 ? self : coroutine_by_tid(a);
       return target == nullptr ? kNotOurs : get_affinity(target, b, c);
@@ -145,7 +193,8 @@ long thread_call(const Call& call, Coroutine* self) {
     case SYS_exit:  // ends this thread alone
       hook_pthread_exit(nullptr);
       return 0;
-    default: return kNotOurs;
+    default:
+      return kNotOurs;
   }
 }
 

@@ -1,5 +1,5 @@
-// Names: hosts, services, users, groups, and the system log. What libc does inside itself (nss modules, /etc/hosts, DNS over
-// sockets, nscd) cannot be hooked by name, so the kernel thread does it (DESIGN §9).
+// Names: hosts, services, users, groups, and the system log. What libc does inside itself (nss modules,
+// /etc/hosts, DNS over sockets, nscd) cannot be hooked by name, so the kernel thread does it (DESIGN §9).
 #include "preload/region.h"
 
 namespace coshim {

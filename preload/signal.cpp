@@ -29,8 +29,12 @@ sigset_t to_libc(sys::KernelSignalSet mask) {
 }
 
 // The lowest 32 signals, as BSD's functions have them.
-int to_bsd(sys::KernelSignalSet mask) { return static_cast<int>(static_cast<uint32_t>(mask)); }
-sys::KernelSignalSet from_bsd(int mask) { return static_cast<uint32_t>(mask); }
+int to_bsd(sys::KernelSignalSet mask) {
+  return static_cast<int>(static_cast<uint32_t>(mask));
+}
+sys::KernelSignalSet from_bsd(int mask) {
+  return static_cast<uint32_t>(mask);
+}
 
 int set_action(int signal, const struct sigaction* action, struct sigaction* old) {
   KernelAction wanted{}, before{};
@@ -39,7 +43,8 @@ int set_action(int signal, const struct sigaction* action, struct sigaction* old
     wanted.flags = static_cast<unsigned long>(static_cast<unsigned>(action->sa_flags));
     wanted.mask = to_kernel(action->sa_mask);
   }
-  long result = program_action(signal, action != nullptr ? &wanted : nullptr, old != nullptr ? &before : nullptr);
+  long result =
+      program_action(signal, action != nullptr ? &wanted : nullptr, old != nullptr ? &before : nullptr);
   if (result != 0) return return_errno<int>(result);
   if (old != nullptr) {
     old->sa_handler = reinterpret_cast<sighandler_t>(before.handler);
@@ -70,7 +75,9 @@ long change_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet*
   sys::KernelSignalSet wanted = set != nullptr ? *set & sys::kAllSignals : 0;
   long result = sys::set_signal_mask(how, set != nullptr ? &wanted : nullptr, old);
   bool blocks = result == 0 && set != nullptr && how != SIG_UNBLOCK && wanted != 0;
-  if (blocks && runtime_started() && !t_local.vfork_child && t_local.handler_depth == 0 && sys::gettid() == sys::getpid()) watch_signals(wanted);
+  if (blocks && runtime_started() && !t_local.vfork_child && t_local.handler_depth == 0 &&
+      sys::gettid() == sys::getpid())
+    watch_signals(wanted);
   return result;
 }
 
@@ -158,8 +165,12 @@ HOOK(int, sigprocmask, (int how, const sigset_t* set, sigset_t* old)) {
   return return_errno<int>(change_mask(how, set, old));
 }
 
-HOOK(int, sighold, (int number)) { return change_one(SIG_BLOCK, number); }
-HOOK(int, sigrelse, (int number)) { return change_one(SIG_UNBLOCK, number); }
+HOOK(int, sighold, (int number)) {
+  return change_one(SIG_BLOCK, number);
+}
+HOOK(int, sigrelse, (int number)) {
+  return change_one(SIG_UNBLOCK, number);
+}
 
 HOOK(int, sigblock, (int mask)) {
   sys::KernelSignalSet set = from_bsd(mask);
@@ -169,13 +180,16 @@ HOOK(int, sigsetmask, (int mask)) {
   sys::KernelSignalSet set = from_bsd(mask);
   return change_bsd(SIG_SETMASK, &set);
 }
-HOOK(int, siggetmask, ()) { return change_bsd(SIG_BLOCK, nullptr); }
+HOOK(int, siggetmask, ()) {
+  return change_bsd(SIG_BLOCK, nullptr);
+}
 
 HOOK(int, sigpending, (sigset_t * set)) {
   int result = real::sigpending(set);
   Coroutine* self = t_local.coroutine;
   if (result != 0 || self == nullptr) return result;
-  sys::KernelSignalSet pending = to_kernel(*set) | (self->pending_signals.load(std::memory_order_acquire) & self->signal_mask);
+  sys::KernelSignalSet pending =
+      to_kernel(*set) | (self->pending_signals.load(std::memory_order_acquire) & self->signal_mask);
   memcpy(set, &pending, sizeof(pending));
   return 0;
 }
@@ -185,7 +199,8 @@ HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old)) {
   return return_errno<int>(coroutine_alternate_stack(stack, old));
 }
 
-// raise(3) to itself: the handler runs before it returns. Only a blocked signal differs: it must not stay with the kernel thread.
+// raise(3) to itself: the handler runs before it returns. Only a blocked signal differs: it must not stay
+// with the kernel thread.
 HOOK(int, raise, (int number)) {
   if (t_local.coroutine == nullptr) return real::raise(number);
   if (number < 0 || number > 64 || number == 32 || number == 33) return return_errno<int>(-EINVAL);
@@ -196,7 +211,8 @@ HOOK(int, pthread_kill, (pthread_t thread, int number)) {
   Coroutine* target = coroutine_of(thread);
   if (target == nullptr) return real::pthread_kill(thread, number);
   if (number < 0 || number > 64 || number == 32 || number == 33) return EINVAL;
-  if (number == 0 || coroutine_ended(target)) return 0;  // glibc 2.34 and later: not an error while it can be joined
+  if (number == 0 || coroutine_ended(target))
+    return 0;  // glibc 2.34 and later: not an error while it can be joined
   if (target == t_local.coroutine) return signal_itself(number);
   return signal_coroutine(target, number);
 }
@@ -219,7 +235,8 @@ HOOK(int, pthread_sigqueue, (pthread_t thread, int number, const sigval value)) 
 HOOK(int, tgkill, (pid_t process, pid_t tid, int number)) {
   Coroutine* target = process == sys::getpid() ? coroutine_by_tid(tid) : nullptr;
   if (target == nullptr) return real::tgkill(process, tid, number);
-  if (target == t_local.coroutine && number != 0) return return_errno<int>(-static_cast<long>(signal_itself(number)));
+  if (target == t_local.coroutine && number != 0)
+    return return_errno<int>(-static_cast<long>(signal_itself(number)));
   return return_errno<int>(-static_cast<long>(signal_coroutine(target, number)));
 }
 

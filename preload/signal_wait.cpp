@@ -1,5 +1,6 @@
-// Waiting for signals: in the kernel, in a blocking region, since a signal for the whole process may come there as natively.
-// A signal sent to the coroutine alone reaches its kernel thread as an attention meanwhile (runtime/thread/signals.h).
+// Waiting for signals: in the kernel, in a blocking region, since a signal for the whole process may come
+// there as natively. A signal sent to the coroutine alone reaches its kernel thread as an attention meanwhile
+// (runtime/thread/signals.h).
 #include <string.h>
 #include <unistd.h>
 
@@ -61,7 +62,9 @@ int suspend(sys::KernelSignalSet mask) {
   return -1;
 }
 
-sys::KernelSignalSet own_mask() { return t_local.coroutine->signal_mask; }
+sys::KernelSignalSet own_mask() {
+  return t_local.coroutine->signal_mask;
+}
 
 }  // namespace
 

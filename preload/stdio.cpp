@@ -1,8 +1,9 @@
-// What stdio does inside libc cannot be hooked by name: it goes through tables of functions (struct _IO_jump_t, libio/libioP.h),
-// one a kind of stream. When the runtime starts, their read, write and close slots are replaced in place; glibc checks that a
-// stream's table lies in the section of tables, not what stands in it. The tables are found by their exported members and by
-// their contents, and nothing is touched that does not look exactly as expected: then stdio blocks its kernel thread, and the
-// monitor hands the processor on.
+// What stdio does inside libc cannot be hooked by name: it goes through tables of functions (struct
+// _IO_jump_t, libio/libioP.h), one a kind of stream. When the runtime starts, their read, write and close
+// slots are replaced in place; glibc checks that a stream's table lies in the section of tables, not what
+// stands in it. The tables are found by their exported members and by their contents, and nothing is touched
+// that does not look exactly as expected: then stdio blocks its kernel thread, and the monitor hands the
+// processor on.
 //
 //   word  0, 1   zero
 //        14      read    _IO_file_read
@@ -59,7 +60,8 @@ ssize_t read_slot(FILE* stream, void* buffer, ssize_t size) {
   return hook_read(stream->_fileno, buffer, static_cast<size_t>(size));
 }
 
-// As _IO_new_file_write (libio/fileops.c): all of it or an error; says how much, and moves the offset if it is known.
+// As _IO_new_file_write (libio/fileops.c): all of it or an error; says how much, and moves the offset if it
+// is known.
 ssize_t write_slot(FILE* stream, const void* data, ssize_t size) {
   if (!in_coroutine()) return _IO_file_write(stream, data, size);
   CancellationOf cancellation(stream);
@@ -90,7 +92,8 @@ int close_slot(FILE* stream) {
   BlockingRegion region("fclose", false);
   return g_closes[Index](stream);
 }
-constexpr CloseFunction kCloseSlots[kMaximumCloses] = {&close_slot<0>, &close_slot<1>, &close_slot<2>, &close_slot<3>};
+constexpr CloseFunction kCloseSlots[kMaximumCloses] = {&close_slot<0>, &close_slot<1>, &close_slot<2>,
+                                                       &close_slot<3>};
 
 CloseFunction replacement_of(CloseFunction original) {
   for (int i = 0; i < kMaximumCloses; ++i) {
@@ -131,7 +134,8 @@ void replace_slots(uintptr_t* word) {
   auto* original = reinterpret_cast<CloseFunction>(word[kCloseWord]);
   __atomic_store_n(&word[kReadWord], reinterpret_cast<uintptr_t>(&read_slot), __ATOMIC_RELEASE);
   __atomic_store_n(&word[kWriteWord], reinterpret_cast<uintptr_t>(&write_slot), __ATOMIC_RELEASE);
-  __atomic_store_n(&word[kCloseWord], reinterpret_cast<uintptr_t>(replacement_of(original)), __ATOMIC_RELEASE);
+  __atomic_store_n(&word[kCloseWord], reinterpret_cast<uintptr_t>(replacement_of(original)),
+                   __ATOMIC_RELEASE);
 }
 
 void stdio_start() {
@@ -142,14 +146,17 @@ void stdio_start() {
   Range range{};
   if (dl_iterate_phdr(&find_read_only_data, &range) != 1 || !protect(range, PROT_READ | PROT_WRITE)) return;
   uintptr_t last = range.high - kWords * sizeof(uintptr_t);
-  for (uintptr_t at = (range.low + 31) & ~uintptr_t{31}; at <= last; at += 8) {  // tables are aligned to 8 at least
+  for (uintptr_t at = (range.low + 31) & ~uintptr_t{31}; at <= last;
+       at += 8) {  // tables are aligned to 8 at least
     auto* word = reinterpret_cast<uintptr_t*>(at);
     if (is_stream_table(word)) replace_slots(word);
   }
   protect(range, PROT_READ);
 }
 
-__attribute__((constructor(102))) void register_stdio() { runtime_at_start(&stdio_start); }
+__attribute__((constructor(102))) void register_stdio() {
+  runtime_at_start(&stdio_start);
+}
 
 }  // namespace
 

@@ -235,6 +235,7 @@ HOOK(int, pthread_setattr_default_np, (const pthread_attr_t* attributes)) {
 HOOK(int, sched_yield, ()) {
   if (!in_coroutine()) return real::sched_yield();
   yield_coroutine(current_coroutine());
+  asynchronous_cancellation_point();
   return 0;
 }
 

@@ -348,6 +348,7 @@ void end_signal_suspend() {
 
 void send_cancel_signal(Coroutine* target) {
   CriticalSection critical;
+  sys::call(SYS_membarrier, 1 << 3 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */, 0, 0);
   for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
     if (worker->current.load(std::memory_order_acquire) != target || worker->tid == 0) continue;
     sys::call(SYS_tgkill, sys::getpid(), worker->tid, kCancelSignal);

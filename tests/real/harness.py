@@ -36,6 +36,8 @@ class Mode:
         self.library = os.path.abspath(library) if library else None
         self.workers = workers
         self.preloaded = workers is not None
+        # Another one for a program that has its own use for this signal: its handler would win.
+        self.dump_signal = signal.SIGUSR2
         self.name = f"{workers} worker{'s' if workers > 1 else ''}" if self.preloaded else "native"
 
     def environment(self, dump_path, extra=None):
@@ -46,7 +48,7 @@ class Mode:
         kept.update(extra or {})
         if self.preloaded:
             kept.update({"LD_PRELOAD": self.library, "COSHIM_WORKERS": str(self.workers),
-                         "COSHIM_DUMP_SIGNAL": "USR2", "COSHIM_DUMP_PATH": dump_path})
+                         "COSHIM_DUMP_SIGNAL": self.dump_signal.name[len("SIG"):], "COSHIM_DUMP_PATH": dump_path})
             # For narrowing a failure down: REAL_COSHIM_LOG=debug reaches the program as COSHIM_LOG=debug.
             for name, value in os.environ.items():
                 if name.startswith("REAL_COSHIM_"):
@@ -155,10 +157,10 @@ def kernel_view(pid):
     return "\n".join(lines)
 
 
-def collect_dump(pid, dump_path):
+def collect_dump(pid, mode, dump_path):
     """Asks the library for its dump and waits until the file has stopped growing."""
     try:
-        os.kill(pid, signal.SIGUSR2)
+        os.kill(pid, mode.dump_signal)
     except ProcessLookupError:
         return "the process is gone: no dump"
     size, deadline = -1, time.monotonic() + DUMP_SECONDS
@@ -171,14 +173,24 @@ def collect_dump(pid, dump_path):
     if not os.path.exists(dump_path):
         return "no dump was written"
     with open(dump_path, encoding="utf-8", errors="replace") as dump:
-        return dump.read()[:60000]
+        return summarize_dump(dump.read())[:60000]
+
+
+def summarize_dump(text):
+    """The header, then one of each group of coroutines that differ in nothing but numbers: the rarest are the news."""
+    header, *blocks = re.split(r"\n\n+", text.strip())
+    groups = {}
+    for block in blocks:
+        groups.setdefault(re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "N", block), []).append(block)
+    parts = [f"{block[0]}\n    ({len(block)} alike)" for block in sorted(groups.values(), key=len)]
+    return "\n\n".join([header] + parts)
 
 
 def explain(pid, mode, dump_path):
     """For a process that hangs or misbehaves: its kernel threads and, under the library, its coroutines."""
     text = f"kernel threads:\n{kernel_view(pid)}"
     if mode.preloaded:
-        text += "\ndump:\n" + collect_dump(pid, dump_path)
+        text += "\ndump:\n" + collect_dump(pid, mode, dump_path)
     return text
 
 

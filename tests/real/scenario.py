@@ -6,6 +6,7 @@ with the rest still open.
 
 import asyncio
 import contextlib
+import signal
 import time
 
 import harness
@@ -25,6 +26,7 @@ class Service:
     # Clients that are served at the same time, and how often each goes through all kinds of request.
     clients = 60
     rounds = 2
+    dump_signal = signal.SIGUSR2
 
     def __init__(self, directory):
         self.directory = directory
@@ -77,6 +79,7 @@ class Run:
         self.mode = mode
         self.idle = idle
         self.outcome = Outcome()
+        mode.dump_signal = service.dump_signal
         self.server = harness.Server(mode, service.command(), service.directory)
 
     async def go(self):

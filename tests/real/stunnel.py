@@ -2,6 +2,7 @@
 """stunnel as a TLS server, with one thread a connection, in front of a plain HTTP server."""
 
 import os
+import signal
 import ssl
 import subprocess
 
@@ -25,6 +26,8 @@ class Stunnel(scenario.Service):
     name = "stunnel"
     opened_at_once = 40
     clients = 30
+    # SIGUSR2 makes stunnel list its connections.
+    dump_signal = signal.SIGPWR
 
     def __init__(self, directory):
         super().__init__(directory)

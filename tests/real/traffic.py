@@ -109,6 +109,20 @@ async def read_chunks(reader):
             return b"".join(parts)
 
 
+def without_chunks(answer):
+    """The answer with its chunks joined: a proxy that frames anew does it as the pieces happen to arrive."""
+    head, body = answer.split(b"\r\n\r\n", 1)
+    if (header_value(head + b"\r\n\r\n", b"transfer-encoding") or b"").lower() != b"chunked":
+        return answer
+    pieces = []
+    while body:
+        size, body = body.split(b"\r\n", 1)
+        length = int(size.split(b";")[0], 16)
+        pieces.append(body[:length])
+        body = body[length + 2:]
+    return head + b"\r\n\r\n" + b"".join(pieces)
+
+
 def without_dates(answer):
     """The one header that differs from second to second."""
     return re.sub(rb"(\r\nDate: )[^\r\n]*", rb"\1DATE", answer)

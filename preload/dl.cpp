@@ -1,0 +1,189 @@
+// dlopen(3) while coroutines live. glibc gives a library whose thread-local variables are of the initial-exec
+// model their first values in the threads on its own list; coroutines are not on it, so we do the same for
+// them.
+//
+// dlopen looks at its return address to find the caller's RUNPATH and $ORIGIN, so a wrapper that stays on the
+// stack would be taken for the caller. Where the name makes no use of them (it has a slash and no dollar)
+// that does not matter, and we call; every other call is passed on with one jump, and such a library's
+// variables are left to be zero in threads that were there before it.
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+#include "preload/hook.h"
+#include "runtime/base/spin_lock.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/lifecycle.h"
+#include "runtime/thread/pool.h"
+#include "runtime/thread/tcb.h"
+
+#undef p_type  // resolv.h
+
+extern "C" void* __tls_get_addr(void* index);
+
+namespace coshim {
+
+namespace {
+
+// A loaded module that wants its thread-local variables at a fixed distance from the thread pointer.
+struct StaticTls {
+  size_t module;  // glibc's number, in use again after a dlclose
+  uintptr_t base;
+  const void* image;
+  size_t image_size, size;
+};
+
+constexpr int kMaximumModules = 64;
+struct Modules {
+  StaticTls entry[kMaximumModules];
+  int count = 0;
+
+  bool has(const StaticTls& other) const {
+    for (int i = 0; i < count; ++i) {
+      if (entry[i].module == other.module && entry[i].base == other.base) return true;
+    }
+    return false;
+  }
+  bool add(const StaticTls& module) {
+    if (count == kMaximumModules) return false;
+    entry[count++] = module;
+    return true;
+  }
+};
+
+SpinLock g_lock;
+Modules g_initialised;  // since they were loaded, by one of several calls at the same time
+
+bool wants_static_tls(const dl_phdr_info* info, int dynamic) {
+  const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + info->dlpi_phdr[dynamic].p_vaddr);
+  for (; entry->d_tag != DT_NULL; ++entry) {
+    if (entry->d_tag == DT_FLAGS) return (entry->d_un.d_val & DF_STATIC_TLS) != 0;
+  }
+  return false;
+}
+
+int collect(dl_phdr_info* info, size_t, void* modules) {
+  int tls = -1, dynamic = -1;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    if (info->dlpi_phdr[i].p_type == PT_TLS) tls = i;
+    if (info->dlpi_phdr[i].p_type == PT_DYNAMIC) dynamic = i;
+  }
+  if (tls < 0 || dynamic < 0 || info->dlpi_tls_modid == 0 || !wants_static_tls(info, dynamic)) return 0;
+  const ElfW(Phdr)& segment = info->dlpi_phdr[tls];
+  static_cast<Modules*>(modules)->add({info->dlpi_tls_modid, info->dlpi_addr,
+                                       reinterpret_cast<const void*>(info->dlpi_addr + segment.p_vaddr),
+                                       segment.p_filesz, segment.p_memsz});
+  return 0;
+}
+
+struct Initialisation {
+  StaticTls module;
+  size_t distance;   // from the thread pointer down to the module's block
+  uint64_t last_id;  // coroutines made later have it from _dl_allocate_tls
+};
+
+void initialise(Coroutine* coroutine, void* context) {
+  const auto* what = static_cast<const Initialisation*>(context);
+  CoroutineState state = coroutine->state.load(std::memory_order_acquire);
+  if (coroutine->id > what->last_id || state == CoroutineState::finished || coroutine->slot == nullptr)
+    return;
+  char* block = reinterpret_cast<char*>(coroutine->fs_base - what->distance);
+  memcpy(block, what->module.image, what->module.image_size);
+  memset(block + what->module.image_size, 0, what->module.size - what->module.image_size);
+}
+
+void initialise_everywhere(const StaticTls& module, uint64_t last_id) {
+  size_t index[2] = {module.module, 0};
+  uintptr_t own = reinterpret_cast<uintptr_t>(__tls_get_addr(index)), thread_pointer = current_fs_base();
+  // Only where it lies in the static area, which every coroutine's block has the room of.
+  if (own >= thread_pointer || thread_pointer - own > g_tcb_layout.below) return;
+  {
+    CriticalSection critical;
+    SpinGuard guard(g_lock);
+    if (g_initialised.has(module) || !g_initialised.add(module)) return;
+  }
+  Initialisation what{module, thread_pointer - own, last_id};
+  for_each_coroutine(&initialise, &what);
+}
+
+// What was unloaded may come again.
+void forget_unloaded(const Modules& loaded) {
+  CriticalSection critical;
+  SpinGuard guard(g_lock);
+  int kept = 0;
+  for (int i = 0; i < g_initialised.count; ++i) {
+    if (loaded.has(g_initialised.entry[i])) g_initialised.entry[kept++] = g_initialised.entry[i];
+  }
+  g_initialised.count = kept;
+}
+
+template <typename Open>
+void* open_and_initialise(Open&& open) {
+  Modules before, after;
+  dl_iterate_phdr(&collect, &before);
+  forget_unloaded(before);
+  uint64_t last_id = coroutine_counts().created;
+  void* handle = open();
+  if (handle == nullptr) return nullptr;
+  dl_iterate_phdr(&collect, &after);
+  for (int i = 0; i < after.count; ++i) {
+    if (!before.has(after.entry[i])) initialise_everywhere(after.entry[i], last_id);
+  }
+  return handle;
+}
+
+void* open_here(const char* file, int mode) {
+  return open_and_initialise([&] { return real::dlopen(file, mode); });
+}
+void* open_there(Lmid_t list, const char* file, int mode) {
+  return open_and_initialise([&] { return real::dlmopen(list, file, mode); });
+}
+
+bool is_ours(const char* file) {
+  return runtime_started() && file != nullptr && strchr(file, '/') != nullptr && strchr(file, '$') == nullptr;
+}
+
+template <typename Row>
+void* real_function() {
+  using Function = std::remove_reference_t<decltype(Row::slot())>;
+  static std::atomic<void*> found{
+      nullptr};  // not the slot: at its first call it resolves, and stands on the stack
+  void* function = found.load(std::memory_order_relaxed);
+  if (function == nullptr) {
+    function = resolve_real(Row::kName, Row::kVersion);
+    Row::slot() = reinterpret_cast<Function>(function);
+    found.store(function, std::memory_order_relaxed);
+  }
+  return function;
+}
+
+}  // namespace
+
+// Where the stubs below jump to.
+extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlopen_target(const char* file, int) {
+  void* function = real_function<real::row_dlopen>();
+  return is_ours(file) ? reinterpret_cast<void*>(&open_here) : function;
+}
+extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlmopen_target(Lmid_t, const char* file,
+                                                                                   int) {
+  void* function = real_function<real::row_dlmopen>();
+  return is_ours(file) ? reinterpret_cast<void*>(&open_there) : function;
+}
+
+#define COSHIM_PASS_ON(name)                                                                     \
+  __asm__(".pushsection .text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name \
+          ":\n.cfi_startproc\n"                                                                  \
+          "endbr64\n"                                                                            \
+          "pushq %rdi\n.cfi_adjust_cfa_offset 8\n"                                               \
+          "pushq %rsi\n.cfi_adjust_cfa_offset 8\n"                                               \
+          "pushq %rdx\n.cfi_adjust_cfa_offset 8\n"                                               \
+          "call coshim_" #name                                                                   \
+          "_target\n"                                                                            \
+          "popq %rdx\n.cfi_adjust_cfa_offset -8\n"                                               \
+          "popq %rsi\n.cfi_adjust_cfa_offset -8\n"                                               \
+          "popq %rdi\n.cfi_adjust_cfa_offset -8\n"                                               \
+          "jmp *%rax\n.cfi_endproc\n.size " #name ", . - " #name "\n.popsection\n");
+COSHIM_PASS_ON(dlopen)
+COSHIM_PASS_ON(dlmopen)
+
+}  // namespace coshim
