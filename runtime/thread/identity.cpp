@@ -30,7 +30,7 @@ Affinity* affinity_record(Coroutine* coroutine) {
   CriticalSection critical;
   SpinGuard guard(g_lock);
   if (g_fresh_bytes < sizeof(Affinity)) {
-    constexpr size_t kBytes = 256 * 1024;
+    constexpr size_t kBytes = size_t{256} * 1024;
     long memory =
         sys::call(SYS_mmap, nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory < 0 && memory > -4096) return nullptr;

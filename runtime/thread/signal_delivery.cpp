@@ -28,7 +28,7 @@ struct QueuedSignal {
 
 namespace {
 
-constexpr size_t kPoolBytes = 64 * 1024;
+constexpr size_t kPoolBytes = size_t{64} * 1024;
 const char g_attention_mark = 0;
 QueuedSignal* g_free_records;  // guarded by g_signal_lock
 
