@@ -1,6 +1,8 @@
 // Sockets: the attempt is made with MSG_DONTWAIT, so the open file description keeps its flags (contract rule
 // 3).
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 
 #include "preload/transfer.h"
@@ -16,7 +18,8 @@ constexpr int kNeverWaits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 AwaitOptions receive_options(int fd, size_t wanted, int flags) {
   AwaitOptions options;
   options.deadline = descriptor_timeout(fd, Direction::readable);
-  options.wanted = (flags & (MSG_PEEK | MSG_TRUNC)) != 0 ? 0 : wanted;
+  // A short answer tells nothing of the next attempt where these change what is taken.
+  options.wanted = (flags & (MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE)) != 0 ? 0 : wanted;
   return options;
 }
 
@@ -61,22 +64,15 @@ bool is_stream(int fd) {
   return sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
-int learn_accepted(int listener, int fd, int flags) {
-  if (fd < 0) return fd;
-  (void)flags;
-  DescriptorEntry* entry = descriptor_entry_if_known(listener);
-  // What is accepted is of the listener's domain; ask once per connection only where the listener is not
-  // known.
-  bool tcp = false;
-  if (entry != nullptr && g_descriptors_active.load(std::memory_order_relaxed)) {
-    sockaddr_storage name{};
-    socklen_t length = sizeof(name);
-    if (entry->accepts == 0 && sys::call(SYS_getsockname, listener, &name, &length) == 0) {
-      entry->accepts = name.ss_family == AF_INET || name.ss_family == AF_INET6 ? 1 : 2;
-    }
-    tcp = entry->accepts == 1;
-  }
+// What is accepted is of the listener's protocol, which is asked once a listener.
+int learn_accepted(int listener, int fd) {
+  if (fd < 0 || !g_descriptors_active.load(std::memory_order_relaxed)) return fd;
+  DescriptorEntry* entry = descriptor_entry(listener);
+  bool tcp = entry != nullptr && entry->accepts == 1;
   descriptor_opened(fd, tcp ? DescriptorKind::stream_socket : DescriptorKind::unknown, true);
+  if (entry != nullptr && entry->accepts == 0) {
+    entry->accepts = descriptor_kind(fd) == DescriptorKind::stream_socket ? 1 : 2;
+  }
   return fd;
 }
 
@@ -85,7 +81,7 @@ int learn_accepted(int listener, int fd, int flags) {
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   cancellation_point();
   if (descriptor_kind(fd) != DescriptorKind::listening_socket) {  // an error, at once
-    return learn_accepted(fd, return_errno<int>(sys::call(SYS_accept4, fd, address, length, flags)), flags);
+    return learn_accepted(fd, return_errno<int>(sys::call(SYS_accept4, fd, address, length, flags)));
   }
   AwaitOptions options;
   options.wait_kind = WaitKind::accepting;
@@ -95,7 +91,7 @@ int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
     BlockingRegion region("accept", false);
     return sys::call(SYS_accept4, current, address, length, flags);
   });
-  return learn_accepted(fd, return_errno<int>(result), flags);
+  return learn_accepted(fd, return_errno<int>(result));
 }
 
 }  // namespace
@@ -244,12 +240,12 @@ HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags)) {
 }
 
 HOOK(int, accept, (int fd, sockaddr* address, socklen_t* length)) {
-  if (!in_coroutine()) return learn_accepted(fd, real::accept(fd, address, length), 0);
+  if (!in_coroutine()) return learn_accepted(fd, real::accept(fd, address, length));
   return accept_connection(fd, address, length, 0);
 }
 
 HOOK(int, accept4, (int fd, sockaddr* address, socklen_t* length, int flags)) {
-  if (!in_coroutine()) return learn_accepted(fd, real::accept4(fd, address, length, flags), flags);
+  if (!in_coroutine()) return learn_accepted(fd, real::accept4(fd, address, length, flags));
   return accept_connection(fd, address, length, flags);
 }
 
@@ -288,10 +284,10 @@ HOOK(int, listen, (int fd, int backlog)) {
 
 HOOK(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t length)) {
   int result = real::setsockopt(fd, level, name, value, length);
-  if (level == SOL_SOCKET &&
-      (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW)) {
-    descriptor_attributes_changed(fd);
-  }
+  bool timeout = level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO ||
+                                         name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW);
+  bool protocol = level == IPPROTO_TCP && name == TCP_ULP;
+  if (timeout || protocol) descriptor_attributes_changed(fd);
   return result;
 }
 

@@ -92,8 +92,8 @@ class Waiting {
            entry_->registered_with.load(std::memory_order_relaxed) == poller_epoch();
   }
   void note_result(long result) {
-    if (options_.wanted != 0 && result >= 0 && static_cast<size_t>(result) < options_.wanted && result != 0 &&
-        entry_->kind.load(std::memory_order_relaxed) == DescriptorKind::stream_socket) {
+    bool is_short = result > 0 && static_cast<size_t>(result) < options_.wanted;
+    if (is_short && descriptor_kind(fd_) == DescriptorKind::stream_socket) {
       drained_at(entry_, options_.direction).store(seen_, std::memory_order_relaxed);
     }
   }
@@ -243,14 +243,18 @@ void descriptor_event(int fd, uint32_t generation, uint32_t events) {
 long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, void* context) {
   Waiting waiting(current_coroutine(), fd, options);
   for (;;) {
-    if (!waiting.has_entry() || !waiting.sure_to_fail()) {
-      long result = attempt(context, waiting.fd());
-      if (result != -EAGAIN) {
-        if (waiting.has_entry()) waiting.note_result(result);
-        return result;
-      }
+    bool attempted = !waiting.has_entry() || !waiting.sure_to_fail();
+    long result = attempted ? attempt(context, waiting.fd()) : -EAGAIN;
+    if (result == -EAGAIN && options.check_nonblocking && program_wants_nonblocking(waiting.fd())) {
+      // What poll(2) has told the program may not have reached our poller yet: only the kernel may say EAGAIN.
+      if (attempted) return -EAGAIN;
+      result = attempt(context, waiting.fd());
+      if (result == -EAGAIN) return -EAGAIN;
     }
-    if (options.check_nonblocking && program_wants_nonblocking(waiting.fd())) return -EAGAIN;
+    if (result != -EAGAIN) {
+      if (waiting.has_entry()) waiting.note_result(result);
+      return result;
+    }
     long end = waiting.has_entry() ? waiting.wait() : waiting.wait_in_kernel();
     if (end != 0) return end;
   }

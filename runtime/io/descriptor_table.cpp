@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -130,6 +132,17 @@ void close_entry(DescriptorEntry* entry, int fd) {
   forget(entry);
 }
 
+// No SCTP and no kernel TLS (tcp(7), TCP_ULP): these end a transfer at a record, with more to come.
+bool is_plain_tcp(int fd) {
+  int protocol = 0;
+  socklen_t length = sizeof(protocol);
+  sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length);
+  char upper[16] = {};
+  length = sizeof(upper);
+  sys::call(SYS_getsockopt, fd, IPPROTO_TCP, TCP_ULP, upper, &length);
+  return protocol == IPPROTO_TCP && upper[0] == 0;
+}
+
 DescriptorKind learn_socket_kind(int fd) {
   int type = 0, domain = 0, listening = 0;
   socklen_t length = sizeof(int);
@@ -138,7 +151,7 @@ DescriptorKind learn_socket_kind(int fd) {
   sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
   sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
   if (listening != 0) return DescriptorKind::listening_socket;
-  bool stream = type == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6);
+  bool stream = type == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6) && is_plain_tcp(fd);
   return stream ? DescriptorKind::stream_socket : DescriptorKind::other_socket;
 }
 

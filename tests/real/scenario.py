@@ -5,7 +5,6 @@ with the rest still open.
 """
 
 import asyncio
-import contextlib
 import signal
 import time
 
@@ -15,6 +14,8 @@ from traffic import Origin, in_parallel
 
 ACCEPT_SECONDS = 60
 SAMPLE_SECONDS = 0.02
+# More native runs, where the end of a preloaded one is not that of the first native one.
+NATIVE_RERUNS = 3
 
 
 class Service:
@@ -87,14 +88,14 @@ class Run:
         at_rest = harness.count_descriptors(self.server.pid)
         self.outcome.answers.update(await self.service.oddities())
         idle = await self._open_idle(at_rest)
-        await self._check_threads()
+        await self._wait_for_threads()
         watcher = asyncio.ensure_future(self._watch_threads())
-        await self._serve_crowd()
-        await self._resume_half(idle)
-        watcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            # Raises what the watcher has found.
-            await watcher
+        try:
+            await self._serve_crowd()
+            await self._resume_half(idle)
+        finally:
+            watcher.cancel()
+        self._check_limit()
         await self._stop(idle)
         return self.outcome
 
@@ -119,27 +120,29 @@ class Run:
                 raise Failure(f"the server holds {have} descriptors after {ACCEPT_SECONDS} s, {wanted} expected")
             await asyncio.sleep(0.005)
 
-    async def _check_threads(self):
-        """Few kernel threads under the library; natively one a connection, or the limit would prove nothing."""
+    async def _wait_for_threads(self):
+        """Natively one thread a connection, or the limit on kernel threads would prove nothing."""
         deadline = time.monotonic() + ACCEPT_SECONDS
         while True:
             self._sample_threads()
             if self.mode.preloaded or self.outcome.threads >= self.idle:
-                return
+                break
             if time.monotonic() > deadline:
                 raise Failure(f"only {self.outcome.threads} threads natively with {self.idle} idle connections")
             await asyncio.sleep(SAMPLE_SECONDS)
+        self._check_limit()
 
     def _sample_threads(self):
-        threads = harness.count_threads(self.server.pid)
-        self.outcome.threads = max(self.outcome.threads, threads)
-        if self.mode.preloaded and threads > harness.MOST_KERNEL_THREADS:
-            raise Failure(f"{threads} kernel threads, at most {harness.MOST_KERNEL_THREADS} expected")
+        self.outcome.threads = max(self.outcome.threads, harness.count_threads(self.server.pid))
 
     async def _watch_threads(self):
         while True:
             self._sample_threads()
             await asyncio.sleep(SAMPLE_SECONDS)
+
+    def _check_limit(self):
+        if self.mode.preloaded and self.outcome.threads > harness.MOST_KERNEL_THREADS:
+            raise Failure(f"{self.outcome.threads} kernel threads, at most {harness.MOST_KERNEL_THREADS} expected")
 
     async def _serve_crowd(self):
         at_once = min(self.service.clients, self.service.opened_at_once)
@@ -153,8 +156,8 @@ class Run:
                     harness.compare_bytes(self.mode, f"{name}, client {number}", self.outcome.answers[name], answer)
 
     async def _resume_half(self, idle):
-        # Every second pair, so that both even and odd kinds of idle connection go on.
-        numbers = [number for number in range(self.idle) if number // 2 % 2 == 0]
+        # Four of eight, so that every kind of idle connection goes on, and every kind is there at the stop.
+        numbers = [number for number in range(self.idle) if number // 4 % 2 == 0]
         answers = await in_parallel([self._resume_one(idle.pop(number), number) for number in numbers],
                                     self.service.opened_at_once)
         for number, answer in zip(numbers, answers):
@@ -196,26 +199,57 @@ async def run_mode(service, mode, arguments):
     raise Failure(f"{mode.name}: {trouble}\n{explanation}\nstderr:\n{run.server.errors()[-4000:]}")
 
 
-def compare(mode, native, outcome):
-    harness.compare_answers(mode, native.answers, outcome.answers)
-    if outcome.status != native.status:
-        raise Failure(f"{mode.name}: {harness.describe_status(outcome.status)} after SIGTERM, natively "
-                      f"{harness.describe_status(native.status)}")
-    harness.compare_errors(mode, native.errors, outcome.errors)
+class Oracle:
+    """The native run, and more of them where a server does not always end in the same way natively."""
+
+    def __init__(self, service, arguments):
+        self.service = service
+        self.arguments = arguments
+        self.answers = {}
+        self.statuses = set()
+        self.errors = ""
+
+    async def ask(self):
+        outcome = await run_mode(self.service, harness.Mode(), self.arguments)
+        if self.answers:
+            harness.compare_answers(harness.Mode(), self.answers, outcome.answers)
+        self.answers = outcome.answers
+        self.statuses.add(outcome.status)
+        self.errors += outcome.errors
+        return outcome
+
+    async def judge(self, mode, outcome):
+        harness.compare_answers(mode, self.answers, outcome.answers)
+        for attempt in range(NATIVE_RERUNS + 1):
+            try:
+                self._judge_end(mode, outcome)
+                return
+            except Failure:
+                if attempt == NATIVE_RERUNS:
+                    raise
+            await self.ask()
+
+    def _judge_end(self, mode, outcome):
+        if outcome.status not in self.statuses:
+            natively = " or ".join(sorted(map(harness.describe_status, self.statuses)))
+            raise Failure(f"{mode.name}: {harness.describe_status(outcome.status)} after SIGTERM, natively {natively}")
+        harness.compare_errors(mode, self.errors, outcome.errors)
 
 
 async def run_all_modes(service, arguments):
     # One origin for all modes: its port shows in answers.
     service.origin = Origin()
     await service.origin.start()
-    native = None
+    oracle = Oracle(service, arguments)
     for mode in harness.modes(arguments):
         began = time.monotonic()
-        outcome = await run_mode(service, mode, arguments)
-        native = native or outcome
-        compare(mode, native, outcome)
-        print(f"{service.name}, {mode.name}: {len(outcome.answers)} answers as natively, at most {outcome.threads} "
-              f"kernel threads with {arguments.idle} idle connections, "
+        if mode.preloaded:
+            outcome = await run_mode(service, mode, arguments)
+            await oracle.judge(mode, outcome)
+        else:
+            outcome = await oracle.ask()
+        print(f"{service.name}, {mode.name}: {len(outcome.answers)} answers{' as natively' if mode.preloaded else ''}, "
+              f"at most {outcome.threads} kernel threads with {arguments.idle} idle connections, "
               f"{harness.describe_status(outcome.status)} ({time.monotonic() - began:.0f} s)", flush=True)
     service.origin.close()
 

@@ -180,7 +180,7 @@ async def connect(port, **options):
 
 
 async def in_parallel(jobs, at_once):
-    """Runs coroutines, so many at once; returns their results in order, or the first exception."""
+    """Runs the coroutines of a list, so many at once; returns their results in order, or raises the first exception."""
     gate = asyncio.Semaphore(at_once)
 
     async def run(job):
@@ -193,6 +193,9 @@ async def in_parallel(jobs, at_once):
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for job in jobs:
+            job.close()
 
 
 async def usual_exchanges(connection, answers):
