@@ -8,6 +8,7 @@
 #include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
+#include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 #include "runtime/sched/processor.h"
@@ -135,6 +136,7 @@ void runtime_after_fork_in_child() {
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
+    statistics_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }
