@@ -5,6 +5,7 @@
 
 #include "runtime/io/poller.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/saver.h"
 
 namespace coshim {
 
@@ -30,6 +31,7 @@ bool scheduler_start(int processor_count, const char** reason) {
     *reason = "no kernel thread for the monitor";
     return false;
   }
+  saver_start();  // where no kernel thread can be had, stacks keep their pages
   g_scheduler.started.store(true, std::memory_order_release);
   return true;
 }
