@@ -12,6 +12,7 @@
 #include "runtime/diag/statistics.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/saver.h"
 #include "runtime/thread/critical.h"
 
 namespace coshim {
@@ -138,6 +139,7 @@ void* monitor_main(void*) {
     quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
     sleep_until_work();
+    saver_wake();
     quiet = 0;
   }
   return nullptr;

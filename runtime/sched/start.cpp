@@ -6,6 +6,7 @@
 #include "runtime/io/poller.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/saver.h"
 
 namespace coshim {
 
@@ -33,6 +34,7 @@ bool scheduler_start(int processor_count, const char** reason) {
   }
   g_scheduler.started_at = monotonic_now();
   g_scheduler.process = sys::getpid();
+  saver_start();  // where no kernel thread can be had, stacks keep their pages
   g_scheduler.started.store(true, std::memory_order_release);
   return true;
 }

@@ -24,6 +24,7 @@ struct StackSlot {
   void* tcb = nullptr;
   bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
+  bool registered = false;     // with the pager
   Coroutine* owner = nullptr;  // for the overflow report
   StackSlot* next = nullptr;   // free list
 };
@@ -39,6 +40,9 @@ inline bool in_guard(const StackSlot* slot, const void* address) {
   const char* a = static_cast<const char*>(address);
   return a >= slot->base && a < slot->base + slot->guard_size;
 }
+
+// The child of a fork starts afresh: all chunks are given to its own pager.
+void register_all_slots();
 
 struct SlotStatistics {
   size_t chunks, slots, slots_in_use, reserved_bytes;

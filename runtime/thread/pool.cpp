@@ -165,6 +165,11 @@ void abandon_coroutines_after_fork(Coroutine* self) {
         continue;
       new (&coroutine->wait_node) WaitNode;
       coroutine->timer_processor.store(nullptr);
+      if (coroutine->residency.load() != Residency::resident) {
+        // The child may still read its stack: it stays where a touch brings it back.
+        coroutine->state.store(CoroutineState::finished);
+        continue;
+      }
       release_slot(coroutine->slot);
       coroutine->slot = nullptr;
       release_coroutine(coroutine);

@@ -20,6 +20,7 @@ MOST_KERNEL_THREADS = 24
 FEWEST_NATIVE_THREADS = 100
 SAMPLE_SECONDS = 0.003
 DUMP_SECONDS = 5
+SKIPPED = 77  # the program needs a privilege or a kernel that is not there
 
 
 def parse_arguments():
@@ -199,6 +200,12 @@ def judge_threads(arguments, run):
     return None
 
 
+def leave_if_skipped(run):
+    if run.status == SKIPPED:
+        print("skipped: the program says that it can't run here")
+        sys.exit(SKIPPED)
+
+
 def fail(number, what, run):
     print(f"FAILED in run {number}: {what}")
     print(f"--- stdout\n{run.output.decode(errors='replace')}--- stderr\n{run.errors.decode(errors='replace')}---")
@@ -213,12 +220,15 @@ def main():
     oracle = None
     if arguments.lib:
         oracle = run_once(arguments, preloaded=False)
+        leave_if_skipped(oracle)
         wrong = judge(arguments, oracle, None)
         if wrong:
             fail("0 (the native one)", wrong, oracle)
     most = 0
     for number in range(1, arguments.repeat + 1):
         run = run_once(arguments, preloaded=bool(arguments.lib))
+        if not arguments.lib:
+            leave_if_skipped(run)
         wrong = judge(arguments, run, oracle) or judge_threads(arguments, run)
         if wrong:
             fail(number, wrong, run)
