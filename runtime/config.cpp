@@ -394,6 +394,13 @@ const ConfigVariable* config_variables(size_t* count) {
   return kVariables.items;
 }
 
+bool config_value_is_good(const char* name, const char* text) {
+  for (const Row& row : kRows) {
+    if (strcmp(row.variable.name, name) == 0) return row.read(text) != Outcome::malformed;
+  }
+  return false;
+}
+
 bool matches_any(const char* patterns, const char* text) {
   if (patterns == nullptr || text == nullptr) return false;
   while (*patterns != '\0') {

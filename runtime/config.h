@@ -44,5 +44,7 @@ struct ConfigVariable {
   const char* default_text;
 };
 const ConfigVariable* config_variables(size_t* count);
+// For the launcher: would `text` be taken as the value of variable `name`? Changes g_config.
+bool config_value_is_good(const char* name, const char* text);
 
 }  // namespace coshim
