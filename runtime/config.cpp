@@ -95,6 +95,7 @@ Outcome read_guard_size(const char* text) {
 }
 
 Outcome read_stack_mode(const char* text) {
+  g_config.stack_mode_given = true;
   if (strcmp(text, "elastic") == 0) {
     g_config.stack_mode = StackMode::elastic;
     return Outcome::good;
