@@ -6,6 +6,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
+#include "runtime/base/sandbox.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
 #include "runtime/diag/statistics.h"
@@ -126,6 +127,11 @@ Coroutine* coroutine_of(pthread_t thread) {
   // By its record, not by ThreadLocal::coroutine, which is put aside while the child of a vfork lives.
   Thread* record = tcb_thread_local(thread)->thread;
   return record != nullptr && record->is_coroutine ? static_cast<Coroutine*>(record) : nullptr;
+}
+
+void entering_seccomp() {
+  note_seccomp();
+  elastic_stop();
 }
 
 void runtime_before_fork() {
