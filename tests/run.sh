@@ -18,7 +18,7 @@ for argument in "$@"; do
   esac
 done
 
-packages=(g++ cmake make libunwind-14-dev libgtest-dev python3 binutils procps openssl curl
+packages=(g++ cmake make libgtest-dev python3 binutils procps openssl curl
   microsocks tinyproxy stunnel4 redis-server nginx memcached git libpython3.11-testsuite)
 missing=()
 for package in "${packages[@]}"; do
