@@ -26,6 +26,7 @@ struct Config {
   int dump_signal = 0;                    // COSHIM_DUMP_SIGNAL; never 0 after read_config
   const char* dump_path = nullptr;        // COSHIM_DUMP_PATH with %p for the pid; null: stderr
   bool dump_json = false;                 // COSHIM_DUMP_FORMAT=json
+  bool dump_full = false;                 // COSHIM_DUMP_FULL
   bool stats = false;                     // COSHIM_STATS
 };
 

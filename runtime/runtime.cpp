@@ -182,6 +182,7 @@ void runtime_after_fork_in_child() {
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
     statistics_after_fork_in_child();
+    dump_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

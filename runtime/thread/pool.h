@@ -15,6 +15,9 @@ void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context);
 // The live coroutine that gettid() answers `tid` in; null: none. Looks at all of them.
 Coroutine* coroutine_by_tid(pid_t tid);
 
+// The record of a kernel thread of the program that has waited; null: none. No lock: for the dump.
+const Thread* kernel_thread_by_tid(pid_t tid);
+
 struct CoroutineCounts {
   uint64_t created, alive, peak;
 };
