@@ -26,6 +26,11 @@ void learn_without_nowait(int fd, uint8_t bit) {
     __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
 }
 
+// Ready, or a call on it would not wait anyway: then the kernel's own answer counts.
+bool may_call(int fd, short events) {
+  return ready_now(fd, events) || program_wants_nonblocking(fd);
+}
+
 // One read that does not wait; -EAGAIN where it would.
 long try_readv(int fd, const iovec* vector, int count) {
   if (knows_nowait(fd, kReadWithout)) {
@@ -33,7 +38,7 @@ long try_readv(int fd, const iovec* vector, int count) {
     if (result != -EOPNOTSUPP) return result;
     learn_without_nowait(fd, kReadWithout);
   }
-  if (!ready_now(fd, POLLIN)) return -EAGAIN;
+  if (!may_call(fd, POLLIN)) return -EAGAIN;
   BlockingRegion region("read", false);  // somebody else may be faster
   return sys::call(SYS_readv, fd, vector, count);
 }
@@ -44,7 +49,7 @@ long try_writev(int fd, const iovec* vector, int count) {
     if (result != -EOPNOTSUPP) return result;
     learn_without_nowait(fd, kWriteWithout);
   }
-  if (!ready_now(fd, POLLOUT)) return -EAGAIN;
+  if (!may_call(fd, POLLOUT)) return -EAGAIN;
   BlockingRegion region("write", false);
   return sys::call(SYS_writev, fd, vector, count);
 }

@@ -12,6 +12,7 @@
 #include "runtime/io/poller.h"
 #include "runtime/io/ring.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/places.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
@@ -134,6 +135,7 @@ void runtime_after_fork_in_child() {
     lot_reset_after_fork();
     poller_reset_after_fork();
     ring_reset_after_fork();
+    places_reset_after_fork();
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
