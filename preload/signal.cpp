@@ -74,6 +74,11 @@ long change_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet*
   if (t_local.coroutine != nullptr) return change_coroutine_mask(how, set, old);
   sys::KernelSignalSet wanted = set != nullptr ? *set & sys::kAllSignals : 0;
   long result = sys::set_signal_mask(how, set != nullptr ? &wanted : nullptr, old);
+  if (result == 0 && sys::g_never_blocked != 0) {
+    if (old != nullptr && t_local.faults_blocked) *old |= sys::g_never_blocked;
+    bool named = (wanted & sys::g_never_blocked) != 0;
+    if (set != nullptr && (named || how == SIG_SETMASK)) t_local.faults_blocked = named && how != SIG_UNBLOCK;
+  }
   bool blocks = result == 0 && set != nullptr && how != SIG_UNBLOCK && wanted != 0;
   if (blocks && runtime_started() && !t_local.vfork_child && t_local.handler_depth == 0 &&
       sys::gettid() == sys::getpid())

@@ -95,8 +95,13 @@ Outcome read_guard_size(const char* text) {
 }
 
 Outcome read_stack_mode(const char* text) {
+  if (strcmp(text, "elastic") == 0) {
+    g_config.stack_mode = StackMode::elastic;
+    return Outcome::good;
+  }
   bool is_private = strcmp(text, "private") == 0;
-  return only_default(is_private || one_of(text, "shared", "elastic"), is_private);
+  if (is_private) g_config.stack_mode = StackMode::private_stack;
+  return only_default(is_private || strcmp(text, "shared") == 0, is_private);
 }
 
 Outcome read_shared_stacks(const char* text) {
@@ -106,9 +111,7 @@ Outcome read_shared_stacks(const char* text) {
 }
 
 Outcome read_stack_idle(const char* text) {
-  Nanoseconds idle = 0;
-  bool good = parse_duration(text, kSecond, &idle);
-  return only_default(good, idle == kSecond);
+  return parse_duration(text, kSecond, &g_config.stack_idle) ? Outcome::good : Outcome::malformed;
 }
 
 Outcome read_workers(const char* text) {
@@ -400,6 +403,13 @@ bool open_log(const char* path) {
 const ConfigVariable* config_variables(size_t* count) {
   *count = kRowCount;
   return kVariables.items;
+}
+
+bool config_value_is_good(const char* name, const char* text) {
+  for (const Row& row : kRows) {
+    if (strcmp(row.variable.name, name) == 0) return row.read(text) != Outcome::malformed;
+  }
+  return false;
 }
 
 bool matches_any(const char* patterns, const char* text) {

@@ -17,6 +17,7 @@ struct Config {
   bool strict = false;    // COSHIM_STRICT
   size_t stack_size = 0;  // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
   StackMode stack_mode = StackMode::private_stack;
+  Nanoseconds stack_idle = 1000000000;    // COSHIM_STACK_IDLE
   size_t guard_size = 0;                  // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
   int workers = 0;                        // COSHIM_WORKERS; 0: the CPUs in the affinity mask
   Nanoseconds hog_time = 10000000;        // COSHIM_HOG_MS
@@ -44,5 +45,7 @@ struct ConfigVariable {
   const char* default_text;
 };
 const ConfigVariable* config_variables(size_t* count);
+// For the launcher: would `text` be taken as the value of variable `name`? Changes g_config.
+bool config_value_is_good(const char* name, const char* text);
 
 }  // namespace coshim

@@ -8,11 +8,15 @@
 #include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
+#include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 #include "runtime/io/ring.h"
-#include "runtime/sched/processor.h"
 #include "runtime/sched/places.h"
+#include "runtime/sched/processor.h"
+#include "runtime/stack/elastic.h"
+#include "runtime/stack/pager.h"
+#include "runtime/stack/save_area.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
@@ -42,6 +46,32 @@ int processor_count() {
   return count > 0 ? count : 1;
 }
 
+void never_block_faults() {
+  sys::g_never_blocked = sys::signal_bit(SIGSEGV);
+  sys::KernelSignalSet mask = 0;
+  sys::set_signal_mask(SIG_UNBLOCK, &sys::g_never_blocked, &mask);
+  if ((mask & sys::g_never_blocked) != 0) t_local.faults_blocked = true;
+}
+
+// Where the kernel lacks what it needs, stacks are private.
+void start_elastic_stacks() {
+  const char* reason = nullptr;
+  if (!elastic_start()) {
+    reason = "no memory";
+  } else {
+    int fd = hide_descriptor(pager_open(&reason));
+    if (fd >= 0) pager_use(fd);
+    if (fd < 0 && reason == nullptr) reason = "no descriptor for userfaultfd";
+  }
+  if (reason == nullptr) {
+    register_all_slots();
+    never_block_faults();
+    return;
+  }
+  COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
+  g_config.stack_mode = StackMode::private_stack;
+}
+
 const char* start() {
   const char* reason = nullptr;
   if (!g_tcb_known) {
@@ -51,6 +81,7 @@ const char* start() {
     if (!tcb_initialize(&reason)) return reason;
     g_tcb_known = true;
   }
+  if (g_config.stack_mode == StackMode::elastic) start_elastic_stacks();
   if (!scheduler_start(processor_count(), &reason)) return reason;
   signals_start();
   dump_start();
@@ -104,6 +135,8 @@ void runtime_before_fork() {
   descriptors_forking();
   g_start_lock.lock();
   lock_pools_for_fork();
+  lock_elastic_for_fork();
+  lock_save_areas_for_fork();
   lock_slots_for_fork();
   lock_signals_for_fork();
 }
@@ -112,6 +145,8 @@ void runtime_after_fork_in_parent() {
   if (runtime_started()) {
     unlock_signals_after_fork();
     unlock_slots_after_fork(false);
+    unlock_save_areas_after_fork(false);
+    unlock_elastic_after_fork(false);
     unlock_pools_after_fork(false);
     g_start_lock.unlock();
   }
@@ -123,6 +158,9 @@ void runtime_after_fork_in_parent() {
 void runtime_after_fork_in_child() {
   if (runtime_started()) {
     unlock_slots_after_fork(true);
+    unlock_save_areas_after_fork(true);
+    unlock_elastic_after_fork(true);
+    pager_reset_after_fork();
     unlock_pools_after_fork(true);
     g_start_lock.reset();
     Coroutine* self = t_local.coroutine;
@@ -139,6 +177,7 @@ void runtime_after_fork_in_child() {
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
+    statistics_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

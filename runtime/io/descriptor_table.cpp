@@ -13,6 +13,7 @@
 
 #include "runtime/io/poller.h"
 #include "runtime/io/ring.h"
+#include "runtime/stack/pager.h"
 #include "runtime/thread/critical.h"
 #include "runtime/wait/parker.h"
 
@@ -365,7 +366,7 @@ bool move_hidden_descriptor(int fd) {
   // A duplicate first: hide_descriptor closes what it is given, and finds a number that is free.
   int moved = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
   if (moved < 0) return false;
-  if (!poller_moved(fd, moved) && !ring_moved(fd, moved)) {
+  if (!poller_moved(fd, moved) && !ring_moved(fd, moved) && !pager_moved(fd, moved)) {
     close_hidden_descriptor(moved);
     return false;
   }

@@ -2,6 +2,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/elastic.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/tcb.h"
@@ -81,6 +82,10 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   COSHIM_CHECK_DEBUG(next->state.load() != CoroutineState::running);
   next->processor = processor;
   next->state.store(CoroutineState::running, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // the saver's membarrier does the rest
+  if (__builtin_expect(next->residency.load(std::memory_order_relaxed) != Residency::resident, 0)) {
+    elastic_bring_back(next);
+  }
   tcb_thread_local(next->fs_base)->worker = worker;
   move_malloc_words(from_fs, next->fs_base);
   worker->current.store(next, std::memory_order_relaxed);

@@ -8,9 +8,12 @@
 #include "runtime/base/log.h"
 #include "runtime/base/spin_lock.h"
 #include "runtime/base/system_call.h"
+#include "runtime/stack/pager.h"
 #include "runtime/thread/tcb.h"
 
 namespace coshim {
+
+std::atomic<uintptr_t> g_slots_low{~uintptr_t{0}}, g_slots_high{0};
 
 namespace {
 
@@ -100,6 +103,11 @@ bool install_guard(StackSlot* slot) {
   return slot->guarded = true;
 }
 
+void register_slots(const Chunk& chunk) {
+  bool registered = pager_active() && pager_register(chunk.base, chunk.slot_size * chunk.count) == 0;
+  for (size_t i = 0; i < chunk.count; ++i) chunk.slots[i].registered = registered;
+}
+
 bool add_chunk(SlotClass& slot_class) {
   if (g_chunks == nullptr) {
     g_chunks = reinterpret_cast<Chunk*>(map_memory(kMaximumChunks * sizeof(Chunk), PROT_READ | PROT_WRITE));
@@ -124,8 +132,12 @@ bool add_chunk(SlotClass& slot_class) {
     return false;
   }
   g_chunks[index] = Chunk{base, slot_class.total_size, count, slots};
+  auto low = reinterpret_cast<uintptr_t>(base), high = low + count * slot_class.total_size;
+  if (low < g_slots_low.load()) g_slots_low.store(low);
+  if (high > g_slots_high.load()) g_slots_high.store(high);
   g_chunk_count.store(index + 1, std::memory_order_release);
   for (size_t i = 0; i < count; ++i) slots[i].base = base + i * slot_class.total_size;
+  register_slots(g_chunks[index]);
   slot_class.fresh = slots;
   slot_class.fresh_count = count;
   if (slot_class.chunk_slots < kMaximumChunkSlots) slot_class.chunk_slots *= 2;
@@ -212,6 +224,12 @@ StackSlot* find_slot(const void* address) {
     }
   }
   return nullptr;
+}
+
+void register_all_slots() {
+  SpinGuard guard(g_lock);
+  size_t count = g_chunk_count.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) register_slots(g_chunks[i]);
 }
 
 SlotStatistics slot_statistics() {

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <atomic>
+
 namespace coshim {
 
 struct Coroutine;
@@ -24,6 +26,7 @@ struct StackSlot {
   void* tcb = nullptr;
   bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
+  bool registered = false;     // with the pager
   Coroutine* owner = nullptr;  // for the overflow report
   StackSlot* next = nullptr;   // free list
 };
@@ -33,12 +36,22 @@ struct StackSlot {
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);
 
+// Whether `address` may lie in a slot: a quick look at the lowest and the highest of all.
+extern std::atomic<uintptr_t> g_slots_low, g_slots_high;
+inline bool in_slots(const void* address) {
+  auto at = reinterpret_cast<uintptr_t>(address);
+  return at >= g_slots_low.load(std::memory_order_relaxed) &&
+         at < g_slots_high.load(std::memory_order_relaxed);
+}
 // The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
 StackSlot* find_slot(const void* address);
 inline bool in_guard(const StackSlot* slot, const void* address) {
   const char* a = static_cast<const char*>(address);
   return a >= slot->base && a < slot->base + slot->guard_size;
 }
+
+// The child of a fork starts afresh: all chunks are given to its own pager.
+void register_all_slots();
 
 struct SlotStatistics {
   size_t chunks, slots, slots_in_use, reserved_bytes;

@@ -114,6 +114,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->switches = 0;
   coroutine->processor = nullptr;
   coroutine->wait_kind = WaitKind::none;
+  coroutine->resident_since = coroutine->left_alone = 0;
   coroutine->wait_since = coroutine->created_at = tick_counter();
   coroutine->alternate_stack = stack_t{};
   inherit_identity(coroutine);

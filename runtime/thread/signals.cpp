@@ -4,6 +4,7 @@
 
 #include "preload/swap/swap.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/elastic.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/signal_state.h"
@@ -138,6 +139,7 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
 // A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of
 // its own, an overflow can't run a handler and kills.
 void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
+  if (signal == SIGSEGV && info->si_code == SEGV_MAPERR && elastic_touched(info->si_addr)) return;
   StackSlot* slot = find_slot(info->si_addr);
   bool overflow = slot != nullptr && slot->owner != nullptr && in_guard(slot, info->si_addr);
   if (overflow) report_stack_overflow(slot, info->si_addr, context);
@@ -162,6 +164,21 @@ void act_without_handler(const KernelAction& action, int signal) {
   sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
 }
 
+// A sent signal that the program blocks, but the kernel must not (sys::g_never_blocked): pending, as natively.
+bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
+  Coroutine* self = t_local.coroutine;
+  if (self == nullptr) {
+    if (!t_local.faults_blocked) return false;
+    *mask_of(context) |= sys::signal_bit(signal);
+    resend_to_this_thread(signal, info);
+    return true;
+  }
+  if (t_local.handler_depth > 0 || (self->signal_mask & sys::signal_bit(signal)) == 0) return false;
+  restore_info(info);
+  signal_coroutine(self, signal, info);
+  return true;
+}
+
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   auto* context = static_cast<ucontext_t*>(context_pointer);
   int saved = errno;
@@ -170,6 +187,10 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     return;
   }
   Coroutine* self = t_local.coroutine;
+  if (__builtin_expect((sys::signal_bit(signal) & sys::g_never_blocked) != 0, 0) &&
+      keep_blocked(signal, info, context)) {
+    return;
+  }
   if (t_local.critical > 0 && !is_synchronous(signal, info)) {
     put_off(signal, info, context);
     return;
@@ -224,6 +245,7 @@ void install(int signal, const KernelAction& program) {
                SA_SIGINFO | kSaRestorer;
   if (is_fault_signal(signal)) ours.flags |= SA_ONSTACK | (is_handler(program) ? 0 : SA_RESTART);
   ours.restorer = g_restorer;
+  ours.mask &= ~sys::g_never_blocked;
   kernel_action(signal, &ours, nullptr);
 }
 

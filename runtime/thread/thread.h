@@ -21,6 +21,7 @@ namespace coshim {
 
 struct Coroutine;
 struct Affinity;
+struct CompactStack;
 struct Processor;
 struct QueuedSignal;
 struct StackSlot;
@@ -86,6 +87,8 @@ struct Thread {
 enum class PlaceKind : uint8_t;
 
 enum class CoroutineState : uint8_t { free, starting, runnable, running, parked, finished };
+// Where the bytes of its stack are (runtime/stack/elastic.h).
+enum class Residency : uint8_t { resident, saving, saved, restoring };
 
 struct Coroutine : Thread {
   // Hot: touched by every switch.
@@ -95,12 +98,19 @@ struct Coroutine : Thread {
   Coroutine* queue_next = nullptr;  // run queue
   Processor* processor = nullptr;   // the last one that ran it
   std::atomic<CoroutineState> state{CoroutineState::free};
+  std::atomic<Residency> residency{Residency::resident};
   uint64_t switches = 0;
 
   // Timed waits (runtime/wait/timer.h); guarded by timer_processor's timer lock.
   Nanoseconds deadline = kForever;
   std::atomic<Processor*> timer_processor{nullptr};
   uint32_t timer_index = 0;
+
+  // Elastic stacks (runtime/stack/elastic.h).
+  CompactStack* saved = nullptr;
+  uint64_t resident_since = 0;       // tick_counter() when it was last brought back
+  uint64_t left_alone = 0;           // wait_since of a wait during which it is not to be saved or trimmed
+  std::atomic<uint32_t> reached{0};  // system calls in progress that were given an address in it
 
   // Life.
   uint64_t id = 0;
@@ -153,6 +163,7 @@ struct ThreadLocal {
   bool vfork_child;         // written by the vfork hook: this memory is the parent's, keep no books in it
   bool no_restart;          // since the last wait began, a handler without SA_RESTART ran
   bool mask_deferred;       // deferred_mask is to be restored
+  bool faults_blocked;      // a kernel thread whose program blocks a signal of sys::g_never_blocked
   uint32_t handlers_run;    // counts
   sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers
 };
