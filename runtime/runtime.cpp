@@ -13,6 +13,7 @@
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 #include "runtime/io/ring.h"
+#include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
 #include "runtime/stack/pager.h"
@@ -178,6 +179,7 @@ void runtime_after_fork_in_child() {
     lot_reset_after_fork();
     poller_reset_after_fork();
     ring_reset_after_fork();
+    places_reset_after_fork();
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);

@@ -85,7 +85,7 @@ bool ring_started() {
     sys::close(fd);
     fd = -1;
   }
-  int hidden = fd < 0 ? fd : hide_descriptor(fd);
+  int hidden = fd < 0 ? fd : hide_descriptor(fd, true);
   if (hidden < 0) {
     // A full descriptor table is not for ever.
     if (hidden != -EMFILE && hidden != -ENFILE) g_refused.store(true, std::memory_order_relaxed);
