@@ -182,13 +182,13 @@ HOOK(int, eventfd_write, (int fd, eventfd_t value)) {
 
 HOOK(int, fsync, (int fd)) {
   cancellation_point();
-  BlockingRegion region("fsync", false);
+  BlockingRegion region("fsync");
   return real::fsync(fd);
 }
 
 HOOK(int, fdatasync, (int fd)) {
   cancellation_point();
-  BlockingRegion region("fdatasync", false);
+  BlockingRegion region("fdatasync");
   return real::fdatasync(fd);
 }
 
