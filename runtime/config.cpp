@@ -95,6 +95,7 @@ Outcome read_guard_size(const char* text) {
 }
 
 Outcome read_stack_mode(const char* text) {
+  g_config.stack_mode_given = true;
   if (strcmp(text, "elastic") == 0) {
     g_config.stack_mode = StackMode::elastic;
     return Outcome::good;
@@ -179,6 +180,10 @@ Outcome read_dump_format(const char* text) {
   return Outcome::good;
 }
 
+Outcome read_dump_full(const char* text) {
+  return outcome(parse_boolean(text, &g_config.dump_full));
+}
+
 Outcome read_log_level(const char* text) {
   static constexpr struct {
     const char* name;
@@ -255,6 +260,8 @@ constexpr Row kRows[] = {
      read_dump_signal},
     {{"COSHIM_DUMP_PATH", "file that dumps go to; %p is the process id", "stderr"}, read_dump_path},
     {{"COSHIM_DUMP_FORMAT", "how dumps are written: text or json", "text"}, read_dump_format},
+    {{"COSHIM_DUMP_FULL", "1: a block for every thread, however many are alike; 0 or 1", "0"},
+     read_dump_full},
     {{"COSHIM_LOG", "what is reported: error, warn, info or debug", "warn"}, read_log_level},
     {{"COSHIM_LOG_PATH", "file that reports are appended to; not a symbolic link", "stderr"}, read_log_path},
     {{"COSHIM_STATS", "1: a summary at exit; 0 or 1", "0"}, read_stats},

@@ -67,7 +67,7 @@ void start_elastic_stacks() {
     never_block_faults();
     return;
   }
-  COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
+  if (g_config.stack_mode_given) COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
   g_config.stack_mode = StackMode::private_stack;
 }
 
@@ -176,6 +176,7 @@ void runtime_after_fork_in_child() {
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
     statistics_after_fork_in_child();
+    dump_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

@@ -111,6 +111,8 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->schedule_policy = request.schedule_policy;
   coroutine->schedule_priority = request.schedule_priority;
   coroutine->switches = 0;
+  coroutine->run_ticks = 0;
+  coroutine->blocked_at.store(nullptr, std::memory_order_relaxed);
   coroutine->processor = nullptr;
   coroutine->wait_kind = WaitKind::none;
   coroutine->resident_since = coroutine->left_alone = 0;

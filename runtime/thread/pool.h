@@ -22,6 +22,9 @@ struct PoolLayout {
 };
 extern const PoolLayout g_pool_layout;
 
+// The record of a kernel thread of the program that has waited; null: none. No lock: for the dump.
+const Thread* kernel_thread_by_tid(pid_t tid);
+
 struct CoroutineCounts {
   uint64_t created, alive, peak;
 };

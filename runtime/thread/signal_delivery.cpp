@@ -369,6 +369,7 @@ void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {
   Coroutine* self = t_local.coroutine;
   if (self == nullptr) return;
   t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
+  self->blocked_at.store(nullptr, std::memory_order_release);
   sys::KernelSignalSet mask = 0;
   if (mask_after != nullptr) {
     mask = *mask_after & sys::kAllSignals;
