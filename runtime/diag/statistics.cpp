@@ -8,6 +8,7 @@
 #include "runtime/config.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/save_area.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/pool.h"
 
@@ -169,6 +170,7 @@ void collect_statistics(Statistics* s) {
   s->stack_slots = slots.slots;
   s->stack_slots_in_use = slots.slots_in_use;
   s->stack_reserved_bytes = slots.reserved_bytes;
+  s->stack_saved_bytes = save_area_statistics().used;
   s->resident_bytes = resident_bytes();
   collect_blocked_calls(s->calls);
   for (const BlockedCall& call : s->calls) {
