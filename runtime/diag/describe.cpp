@@ -41,6 +41,8 @@ const char* wait_text(WaitKind kind) {
       return "waiting on futex";
     case WaitKind::once:
       return "waiting for pthread_once";
+    case WaitKind::place:
+      return "waiting for one of COSHIM_BLOCKING places in the kernel";
     case WaitKind::spin:
       return "waiting for spin lock";
     case WaitKind::signal:

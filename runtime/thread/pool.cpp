@@ -1,6 +1,7 @@
 #include "runtime/thread/pool.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/mman.h>
 
 #include <new>
@@ -73,6 +74,9 @@ void release_kernel_record(void* record) {
 }
 
 }  // namespace
+
+const PoolLayout g_pool_layout = {&g_blocks, offsetof(Block, next), offsetof(Block, count),
+                                  offsetof(Block, records)};
 
 Coroutine* acquire_coroutine() {
   SpinGuard guard(g_lock);

@@ -427,13 +427,13 @@ TEST(ConfigTable, HoldsTheDesignsVariablesOnce) {
     EXPECT_GT(strlen(variables[i].meaning), 0U);
     EXPECT_GT(strlen(variables[i].default_text), 0U);
   }
-  EXPECT_EQ(names,
-            (std::set<std::string>{
-                "COSHIM_STACK_SIZE", "COSHIM_STACK_MODE",  "COSHIM_SHARED_STACKS", "COSHIM_STACK_IDLE",
-                "COSHIM_GUARD_SIZE", "COSHIM_WORKERS",     "COSHIM_HOG_MS",        "COSHIM_IO",
-                "COSHIM_NATIVE",     "COSHIM_ONLY",        "COSHIM_SKIP",          "COSHIM_DUMP_SIGNAL",
-                "COSHIM_DUMP_PATH",  "COSHIM_DUMP_FORMAT", "COSHIM_DUMP_FULL",     "COSHIM_LOG",
-                "COSHIM_LOG_PATH",   "COSHIM_STATS",       "COSHIM_STRICT",        "COSHIM_DISABLE"}));
+  EXPECT_EQ(names, (std::set<std::string>{"COSHIM_STACK_SIZE",  "COSHIM_STACK_MODE", "COSHIM_SHARED_STACKS",
+                                          "COSHIM_STACK_IDLE",  "COSHIM_GUARD_SIZE", "COSHIM_WORKERS",
+                                          "COSHIM_HOG_MS",      "COSHIM_BLOCKING",   "COSHIM_IO",
+                                          "COSHIM_NATIVE",      "COSHIM_ONLY",       "COSHIM_SKIP",
+                                          "COSHIM_DUMP_SIGNAL", "COSHIM_DUMP_PATH",  "COSHIM_DUMP_FORMAT",
+                                          "COSHIM_DUMP_FULL",   "COSHIM_LOG",        "COSHIM_LOG_PATH",
+                                          "COSHIM_STATS",       "COSHIM_STRICT",     "COSHIM_DISABLE"}));
 }
 
 // The longest line that a row can cause is not cut: default and meaning are all there.
