@@ -21,7 +21,7 @@ constexpr const char* kStates[] = {"free", "starting", "runnable", "running", "p
 constexpr const char* kWaits[] = {
     "",      "sleep",     "read",          "write",          "accept",    "connect",      "poll",
     "mutex", "condition", "rwlock (read)", "rwlock (write)", "semaphore", "barrier",      "join",
-    "futex", "once",      "spin lock",     "signal",         "a place",   "blocking call"};
+    "futex", "once",      "spin lock",     "signal",         "place",     "blocking call"};
 constexpr size_t kWaitCount = sizeof(kWaits) / sizeof(kWaits[0]);
 static_assert(kWaitCount == static_cast<size_t>(WaitKind::blocked_call) + 1, "a name for every kind");
 
