@@ -95,8 +95,6 @@ const char* wait_name(WaitKind kind) {
       return "place";
     case WaitKind::blocked_call:
       return "call";
-    case WaitKind::place:
-      return "place";
   }
   return "none";
 }
