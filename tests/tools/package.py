@@ -112,12 +112,13 @@ class Root:
         tool.expect(bare.returncode == 0 and int(bare.stdout) > 0 and not bare.stderr, "LD_PRELOAD=libcoshim.so", bare)
         script = """
 coshim run --stack-size 64K -- /tmp/echo_server --port 0 >/tmp/out 2>/tmp/err & server=$!
+trap 'kill -KILL $server 2>/dev/null' EXIT
 while ! grep -q listening /tmp/out; do kill -0 $server || exit 1; sleep 0.1; done
 port=$(sed -n 's/.*:\\([0-9]*\\)$/\\1/p' /tmp/out)
-/tmp/load_client hold $port 300 3 >/tmp/client 2>&1 & client=$!
-while ! coshim stats $server 2>/dev/null | grep -q '^alive  *300$'; do kill -0 $client || exit 2; sleep 0.1; done
+for i in $(seq 300); do exec {connection}<>/dev/tcp/127.0.0.1/$port; done
+while ! coshim stats $server | grep -q '^alive  *300$'; do kill -0 $server || exit 2; sleep 0.1; done
 coshim stats $server; coshim dump $server
-kill -TERM $server; wait $server; echo "server ended with $?"; wait $client; cat /tmp/err"""
+kill -TERM $server; wait $server; echo "server ended with $?"; cat /tmp/err"""
         used = self.run("bash", "-c", script)
         tool.expect(used.returncode == 0 and "=== end of dump ===\nserver ended with 0\n" in used.stdout, "a server in the root", used)
         threads = int(re.search(r"^kernel_threads +(\d+)", used.stdout, re.M)[1])
@@ -140,8 +141,7 @@ def main():
         try:
             before = files_of(path)
             shutil.copy(package, os.path.join(path, "tmp/coshim.deb"))
-            for name in ("echo_server", "load_client"):
-                shutil.copy(os.path.join(options.build, "demo_apps", name), os.path.join(path, "tmp"))
+            shutil.copy(os.path.join(options.build, "demo_apps/echo_server"), os.path.join(path, "tmp"))
             installed = root.run("dpkg", "-i", "/tmp/coshim.deb")
             tool.expect(installed.returncode == 0 and not installed.stderr, "dpkg -i", installed)
             tool.expect("usr/bin/coshim" in files_of(path) - before, "nothing was installed")
@@ -154,7 +154,7 @@ def main():
             tool.expect(root.run("sh", "-c", "ldconfig -p | grep coshim").returncode == 1, "still in the loader's cache")
         finally:
             for place in ("dev/shm", "proc"):
-                subprocess.run(["umount", os.path.join(path, place)], check=False)
+                subprocess.run(["umount", "--lazy", os.path.join(path, place)], check=False)
     print("installs, runs, is removed without a trace")
 
 
