@@ -129,6 +129,13 @@ Outcome read_hog_time(const char* text) {
   return Outcome::good;
 }
 
+Outcome read_blocking(const char* text) {
+  uint64_t limit = 0;
+  if (!parse_integer(text, 1, 100000, &limit)) return Outcome::malformed;
+  g_config.blocking_limit = static_cast<int>(limit);
+  return Outcome::good;
+}
+
 Outcome read_io(const char* text) {
   return only_default(one_of(text, "epoll", "uring"), strcmp(text, "epoll") == 0);
 }
@@ -244,6 +251,10 @@ constexpr Row kRows[] = {
       "milliseconds",
       "10"},
      read_hog_time},
+    {{"COSHIM_BLOCKING",
+      "kernel threads in look-ups of names at once, and as many in file locks and System V IPC: 1 to 100000",
+      "64"},
+     read_blocking},
     {{"COSHIM_IO", "how descriptors are waited for: epoll or uring", "epoll"}, read_io},
     {{"COSHIM_NATIVE",
       "threads that stay kernel threads: globs of start routine, module or thread name, separated by , or ;",

@@ -41,6 +41,8 @@ const char* wait_text(WaitKind kind) {
       return "waiting on futex";
     case WaitKind::once:
       return "waiting for pthread_once";
+    case WaitKind::place:
+      return "waiting for one of COSHIM_BLOCKING places in the kernel";
     case WaitKind::spin:
       return "waiting for spin lock";
     case WaitKind::signal:
@@ -91,6 +93,8 @@ const char* wait_name(WaitKind kind) {
       return "signal";
     case WaitKind::blocked_call:
       return "call";
+    case WaitKind::place:
+      return "place";
   }
   return "none";
 }

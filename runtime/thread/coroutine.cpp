@@ -7,6 +7,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
+#include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
@@ -162,6 +163,7 @@ int create_coroutine(const CreateRequest& request, pthread_t* thread) {
 }
 
 void coroutine_switched_off(Coroutine* coroutine) {
+  leave_place(coroutine);
   int before = coroutine->join_state.fetch_or(kEnded, std::memory_order_acq_rel);
   if ((before & kDetached) != 0) {
     recycle(coroutine);

@@ -50,6 +50,7 @@ enum class WaitKind : uint8_t {
   once,
   spin,
   signal,
+  place,  // for one of COSHIM_BLOCKING places (runtime/sched/places.h)
   blocked_call,  // in the kernel, in a blocking region; object: the call's name (const char*)
 };
 
@@ -85,6 +86,8 @@ struct Thread {
   std::atomic<uint32_t> interrupts{0};
   ListLink<Thread> pool_link;
 };
+
+enum class PlaceKind : uint8_t;
 
 enum class CoroutineState : uint8_t { free, starting, runnable, running, parked, finished };
 // Where the bytes of its stack are (runtime/stack/elastic.h).
@@ -134,6 +137,7 @@ struct Coroutine : Thread {
   QueuedSignal* queued_signals = nullptr;    // their values and repetitions; guarded by signals.cpp's lock
   bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by the same lock
   bool attention_left = false;               // an attention was sent to it there; guarded by the same lock
+  PlaceKind place{};                         // in a blocking region of which there may be so many
   WaitNode* poll_nodes = nullptr;            // for poll-like waits; grows, stays with the record
   uint32_t poll_capacity = 0;
   uint32_t polled = 0;  // in WaitKind::polling: the length of wait_object
