@@ -39,11 +39,14 @@ dnsmasq -k -C /dev/null -p "$dnsmasq_port" -a 127.0.0.1 --bind-interfaces --no-r
   -S "/test/127.0.0.1#$named_port" -x "$PWD/dnsmasq.pid" >dnsmasq.log 2>&1 &
 dnsmasq=$!
 for port in "$named_port" "$unbound_port" "$dnsmasq_port"; do up "$port"; done
+for port in "$named_port" "$unbound_port" "$dnsmasq_port"; do
+  for _ in $(seq 300); do [ -n "$(dig @127.0.0.1 -p "$port" +short h1.test)" ] && break; sleep 0.1; done
+done
 for i in $(seq 100); do echo "h$i.test A"; done >questions
 ask() { for i in $(seq 60); do echo "h$(((i * $1) % 200 + 1)).test A"; done | dig @127.0.0.1 -p "$port" +short -f - +tcp +timeout=30; }
 for port in "$named_port" "$unbound_port" "$dnsmasq_port"; do
-  dig @127.0.0.1 -p "$port" +short -f questions +tries=5 +timeout=10 | sha256sum
-  at_once ask 8 | sha256sum
+  dig @127.0.0.1 -p "$port" +short -f questions +tries=5 +timeout=10
+  at_once ask 8
 done
 threads named $named
 threads unbound $unbound

@@ -3,13 +3,13 @@
 chmod 755 .
 programs=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
 mkdir data
-as_server() { "$@"; }
+as_server=()
 if [ "$(id -u)" = 0 ]; then
   chown postgres data
-  as_server() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
+  as_server=(setpriv --reuid=postgres --regid=postgres --clear-groups)
 fi
-as_server "$programs/initdb" -D "$PWD/data" -A trust -U postgres -N >/dev/null 2>&1; echo "initdb: $?"
-as_server "$programs/postgres" -D "$PWD/data" -p "${PORTS[0]}" -k '' -c listen_addresses=127.0.0.1 >server.log 2>&1 &
+"${as_server[@]}" "$programs/initdb" -D "$PWD/data" -A trust -U postgres -N >/dev/null 2>&1; echo "initdb: $?"
+"${as_server[@]}" "$programs/postgres" -D "$PWD/data" -p "${PORTS[0]}" -k '' -c listen_addresses=127.0.0.1 >server.log 2>&1 &
 server=$!
 at=(-h 127.0.0.1 -p "${PORTS[0]}" -U postgres)
 until psql "${at[@]}" -c 'select 1' >/dev/null 2>&1; do sleep 0.1; kill -0 $server || break; done

@@ -13,7 +13,7 @@ END
 icecast2 -c icecast.xml >icecast.log 2>&1 &
 icecast=$!
 up "$port"
-ffmpeg -v error -f lavfi -i sine=d=20 -c:a libvorbis -f ogg -y tone.ogg
+ffmpeg -v error -f lavfi -i anoisesrc=d=300 -c:a libvorbis -f ogg -y tone.ogg
 curl -s -T tone.ogg --limit-rate 8k -u source:s -H 'Content-Type: application/ogg' "http://127.0.0.1:$port/tone.ogg" >source.log &
 source=$!
 until curl -s "http://127.0.0.1:$port/status-json.xsl" | grep -q tone.ogg; do sleep 0.1; done
@@ -22,5 +22,5 @@ at_once listen 10
 status() { curl -s -o /dev/null -w '%{http_code}\n' "http://127.0.0.1:$port/status-json.xsl"; }
 at_once status 20
 threads icecast2 $icecast
-kill $source
+kill $source 2>/dev/null
 stop icecast2 $icecast
