@@ -182,9 +182,9 @@ bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
   return true;
 }
 
-// For the whole process, and main accepts it: natively the kernel would have given it to main, whose wait it is to
-// interrupt. Here it looked first at a worker, because that one had just changed its mask. SIGPIPE and SIGXFSZ
-// look the same, but are for the thread that wrote.
+// For the whole process, and main accepts it: natively the kernel would have given it to main, whose wait it
+// is to interrupt. Here it looked first at a worker, because that one had just changed its mask. SIGPIPE and
+// SIGXFSZ look the same, but are for the thread that wrote.
 bool belongs_to_main(int signal, const siginfo_t* info) {
   if (t_local.worker == nullptr || sys::gettid() == sys::getpid()) return false;
   bool for_thread = info->si_code == SI_TKILL || info->si_code == kResentCode || is_attention(info) ||
