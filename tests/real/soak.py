@@ -102,12 +102,12 @@ class Mariadb(scenario.Service):
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
         text, _ = await process.communicate(b"""
             create database if not exists soak; use soak;
-            create table if not exists t(id int auto_increment primary key, c int, s varchar(2000), key(c)) engine=innodb;
-            set session transaction isolation level read committed;
-            start transaction; insert into t(c, s) select connection_id(), repeat('x', seq) from seq_1_to_100;
-            select count(*), sum(length(s)), md5(group_concat(s order by id)) from t where c = connection_id();
-            select sleep(0.01);
-            delete from t where c = connection_id(); commit;
+            create table if not exists shared(id int primary key, v bigint) engine=innodb;
+            insert ignore into shared values (1, 0); update shared set v = v + 1 where id = 1;
+            create temporary table t(id int auto_increment primary key, s varchar(2000)) engine=innodb;
+            start transaction; insert into t(s) select repeat('x', seq) from seq_1_to_100;
+            select count(*), sum(length(s)), md5(group_concat(s order by id)) from t; select sleep(0.01);
+            delete from t where id % 2 = 0; commit; select count(*) from t;
             select repeat('ab', 100000) = concat(repeat('ab', 50000), repeat('ab', 50000));""")
         return {"output": text}
 

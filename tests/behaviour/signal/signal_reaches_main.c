@@ -44,6 +44,7 @@ int main(void) {
   pid_t sender = fork();
   CHECK(sender >= 0);
   if (sender == 0) {
+    close(acknowledged[1]);  // if main fails, the read ends
     for (int i = 0; i < kSignals; ++i) {
       char byte;
       if (kill(getppid(), SIGUSR1) != 0 || read(acknowledged[0], &byte, 1) != 1) _exit(1);
