@@ -61,7 +61,7 @@ def parse_arguments(description, configure=None):
     parser.add_argument("--lib", help="the library to preload; without it the program runs natively only")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--idle", type=int, default=2000, help="idle connections while others are served")
-    parser.add_argument("--timeout", type=float, default=240, help="seconds after which a run counts as hung")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds after which a run counts as hung")
     if configure:
         configure(parser)
     arguments = parser.parse_args()
