@@ -3,6 +3,7 @@
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
+#include "preload/native_choice.h"
 #include "preload/sync.h"
 #include "runtime/base/log.h"
 #include "runtime/config.h"
@@ -43,12 +44,16 @@ char* stack_top_of(const pthread_attr_t* attributes) {
   return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(low) + size);
 }
 
-// Threads that ask for a real-time policy of their own stay native (DESIGN §9).
-bool wants_real_time(const pthread_attr_t* attributes) {
-  int inherit = PTHREAD_INHERIT_SCHED, policy = SCHED_OTHER;
+// Where the attributes say nothing, it is the creator's: inherit_identity().
+void read_policy(const pthread_attr_t* attributes, CreateRequest* request) {
+  int inherit = PTHREAD_INHERIT_SCHED;
   pthread_attr_getinheritsched(attributes, &inherit);
-  pthread_attr_getschedpolicy(attributes, &policy);
-  return inherit == PTHREAD_EXPLICIT_SCHED && (policy == SCHED_FIFO || policy == SCHED_RR);
+  if (inherit == PTHREAD_INHERIT_SCHED) return;
+  sched_param parameters{};
+  pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
+  pthread_attr_getschedparam(attributes, &parameters);
+  request->schedule_priority = parameters.sched_priority;
+  request->own_policy = true;
 }
 
 void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
@@ -66,10 +71,7 @@ void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
       request->user_stack_low = top - request->stack_size;
       request->guard_size = 0;
     }
-    sched_param parameters{};
-    pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
-    pthread_attr_getschedparam(attributes, &parameters);
-    request->schedule_priority = parameters.sched_priority;
+    read_policy(attributes, request);
   }
   if (request->user_stack_low != nullptr) return;
   if (g_config.stack_size != 0) request->stack_size = g_config.stack_size;
@@ -123,8 +125,11 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 
 HOOK(int, pthread_create,
      (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
-  if ((attributes != nullptr && wants_real_time(attributes)) || !threads_can_be_ours()) {
-    return real::pthread_create(thread, attributes, start, argument);
+  if (!threads_can_be_ours()) return real::pthread_create(thread, attributes, start, argument);
+  RealTimeChoice choice;
+  choose_real_time(attributes, &choice);
+  if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {
+    return create_native_thread(thread, choice.use_copy ? &choice.copy : attributes, start, argument);
   }
   CreateRequest request;
   request.start_routine = start;
@@ -250,7 +255,9 @@ HOOK(pid_t, gettid, ()) {
 
 // threads.h: C11's threads are the same threads.
 HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
-  if (!threads_can_be_ours()) return real::thrd_create(thread, start, argument);
+  if (!threads_can_be_ours() || named_native(reinterpret_cast<void*>(start), argument)) {
+    return real::thrd_create(thread, start, argument);
+  }
   CreateRequest request;
   request.c11_start = start;
   request.argument = argument;

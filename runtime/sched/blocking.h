@@ -9,6 +9,8 @@ namespace coshim {
 // `likely_long`: hand the processor on at once; otherwise the monitor takes it when the call stays.
 void begin_blocking(const char* call_name, bool likely_long);
 void end_blocking();
+// The calling coroutine keeps its kernel thread, and its processor goes to another worker, without a name.
+void hand_processor_on();
 
 // errno is untouched by both ends.
 class BlockingRegion {

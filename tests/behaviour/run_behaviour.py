@@ -31,6 +31,7 @@ def parse_arguments():
     parser.add_argument("--timeout", type=float, default=60, help="seconds after which a run counts as hung")
     parser.add_argument("--native-args", default="", help="arguments of the native runs")
     parser.add_argument("--shim-args", default="", help="arguments of the preloaded runs")
+    parser.add_argument("--shim-environment", default="", help="NAME=VALUE for the preloaded runs")
     parser.add_argument("--expect-exit", type=int, default=0)
     parser.add_argument("--expect-signal", help="the program is to die of this signal, e.g. SEGV")
     parser.add_argument("--many-threads", action="store_true",
@@ -72,6 +73,9 @@ def shim_environment(arguments, dump_path):
     environment["COSHIM_WORKERS"] = arguments.workers
     environment["COSHIM_DUMP_SIGNAL"] = "USR2"
     environment["COSHIM_DUMP_PATH"] = dump_path
+    if arguments.shim_environment:
+        name, _, value = arguments.shim_environment.partition("=")
+        environment[name] = value
     # For narrowing a failure down: BEHAVIOUR_COSHIM_LOG=debug reaches the program as COSHIM_LOG=debug.
     for name, value in os.environ.items():
         if name.startswith("BEHAVIOUR_COSHIM_"):
