@@ -74,12 +74,11 @@ bool named_native(const void* start_routine, const void* argument) {
   const void* function = in_libstdcxx(start_routine) ? function_of_state(argument) : start_routine;
   bool native;
   if (known_answer(function, &native)) return native;
-  SymbolTable symbols;
-  Symbol symbol;
-  symbols.look_up(reinterpret_cast<uintptr_t>(function), &symbol);
+  Modules modules;
+  SymbolTable symbols(&modules);
+  const Symbol& symbol = symbols.look_up(reinterpret_cast<uintptr_t>(function));
   if (strcmp(symbol.name, kStdThreadStart) == 0) {  // libstdc++ linked into the program
-    symbols.look_up(reinterpret_cast<uintptr_t>(function_of_state(argument)), &symbol);
-    return named(symbol);
+    return named(symbols.look_up(reinterpret_cast<uintptr_t>(function_of_state(argument))));
   }
   native = named(symbol);
   keep_answer(function, native);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "preload/cancel.h"
+#include "preload/go_runtime.h"
 #include "preload/hook.h"
 #include "preload/native_choice.h"
 #include "preload/sync.h"
@@ -125,7 +126,9 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 
 HOOK(int, pthread_create,
      (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
-  if (!threads_can_be_ours()) return real::pthread_create(thread, attributes, start, argument);
+  if (belongs_to_go(start) || !threads_can_be_ours()) {
+    return real::pthread_create(thread, attributes, start, argument);
+  }
   RealTimeChoice choice;
   choose_real_time(attributes, &choice);
   if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {

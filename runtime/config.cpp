@@ -95,6 +95,7 @@ Outcome read_guard_size(const char* text) {
 }
 
 Outcome read_stack_mode(const char* text) {
+  g_config.stack_mode_given = true;
   if (strcmp(text, "elastic") == 0) {
     g_config.stack_mode = StackMode::elastic;
     return Outcome::good;
@@ -125,6 +126,13 @@ Outcome read_hog_time(const char* text) {
   Nanoseconds time = 0;
   if (!parse_duration(text, kMillisecond, &time) || time == 0) return Outcome::malformed;
   g_config.hog_time = time;
+  return Outcome::good;
+}
+
+Outcome read_blocking(const char* text) {
+  uint64_t limit = 0;
+  if (!parse_integer(text, 1, 100000, &limit)) return Outcome::malformed;
+  g_config.blocking_limit = static_cast<int>(limit);
   return Outcome::good;
 }
 
@@ -177,6 +185,10 @@ Outcome read_dump_format(const char* text) {
   if (!one_of(text, "text", "json")) return Outcome::malformed;
   g_config.dump_json = text[0] == 'j';
   return Outcome::good;
+}
+
+Outcome read_dump_full(const char* text) {
+  return outcome(parse_boolean(text, &g_config.dump_full));
 }
 
 Outcome read_log_level(const char* text) {
@@ -239,6 +251,10 @@ constexpr Row kRows[] = {
       "milliseconds",
       "10"},
      read_hog_time},
+    {{"COSHIM_BLOCKING",
+      "kernel threads in look-ups of names at once, and as many in file locks and System V IPC: 1 to 100000",
+      "64"},
+     read_blocking},
     {{"COSHIM_IO", "how descriptors are waited for: epoll or uring", "epoll"}, read_io},
     {{"COSHIM_NATIVE",
       "threads that stay kernel threads: globs of start routine, module or thread name, separated by , or ;",
@@ -255,6 +271,8 @@ constexpr Row kRows[] = {
      read_dump_signal},
     {{"COSHIM_DUMP_PATH", "file that dumps go to; %p is the process id", "stderr"}, read_dump_path},
     {{"COSHIM_DUMP_FORMAT", "how dumps are written: text or json", "text"}, read_dump_format},
+    {{"COSHIM_DUMP_FULL", "1: a block for every thread, however many are alike; 0 or 1", "0"},
+     read_dump_full},
     {{"COSHIM_LOG", "what is reported: error, warn, info or debug", "warn"}, read_log_level},
     {{"COSHIM_LOG_PATH", "file that reports are appended to; not a symbolic link", "stderr"}, read_log_path},
     {{"COSHIM_STATS", "1: a summary at exit; 0 or 1", "0"}, read_stats},
@@ -392,6 +410,13 @@ bool open_log(const char* path) {
 const ConfigVariable* config_variables(size_t* count) {
   *count = kRowCount;
   return kVariables.items;
+}
+
+bool config_value_is_good(const char* name, const char* text) {
+  for (const Row& row : kRows) {
+    if (strcmp(row.variable.name, name) == 0) return row.read(text) != Outcome::malformed;
+  }
+  return false;
 }
 
 bool matches_any(const char* patterns, const char* text) {

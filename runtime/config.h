@@ -17,14 +17,17 @@ struct Config {
   bool strict = false;    // COSHIM_STRICT
   size_t stack_size = 0;  // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
   StackMode stack_mode = StackMode::private_stack;
+  bool stack_mode_given = false;  // by COSHIM_STACK_MODE, not by default
   Nanoseconds stack_idle = 1000000000;    // COSHIM_STACK_IDLE
   size_t guard_size = 0;                  // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
   int workers = 0;                        // COSHIM_WORKERS; 0: the CPUs in the affinity mask
   Nanoseconds hog_time = 10000000;        // COSHIM_HOG_MS
+  int blocking_limit = 64;                // COSHIM_BLOCKING
   const char* native_patterns = nullptr;  // COSHIM_NATIVE: globs separated by , or ; null: none
   int dump_signal = 0;                    // COSHIM_DUMP_SIGNAL; never 0 after read_config
   const char* dump_path = nullptr;        // COSHIM_DUMP_PATH with %p for the pid; null: stderr
   bool dump_json = false;                 // COSHIM_DUMP_FORMAT=json
+  bool dump_full = false;                 // COSHIM_DUMP_FULL
   bool stats = false;                     // COSHIM_STATS
 };
 
@@ -44,5 +47,7 @@ struct ConfigVariable {
   const char* default_text;
 };
 const ConfigVariable* config_variables(size_t* count);
+// For the launcher: would `text` be taken as the value of variable `name`? Changes g_config.
+bool config_value_is_good(const char* name, const char* text);
 
 }  // namespace coshim

@@ -27,7 +27,7 @@ void hand_processor_on() {
   hand_on(t_local.worker);
 }
 
-void begin_blocking(const char* call_name, bool likely_long) {
+BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where) {
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;
@@ -41,10 +41,19 @@ void begin_blocking(const char* call_name, bool likely_long) {
     g_scheduler.long_calls.fetch_add(1, std::memory_order_relaxed);
     hand_on(worker);
   }
+  CallCounter* counter = call_counter(call_name, BlockedCallKind::region);
+  counter->calls.fetch_add(1, std::memory_order_relaxed);
+  const UnwindStart* before = self->blocked_at.load(std::memory_order_relaxed);
+  self->blocked_at.store(where, std::memory_order_release);
+  return {counter, now, before};
 }
 
 // The coroutine goes on at once, with or without a processor: without one it rejoins at its next wait.
-void end_blocking() {
+void end_blocking(const BlockingCall& call) {
+  uint64_t ticks = tick_counter() - call.since;
+  count_call(call.counter, ticks);
+  t_local.coroutine->resumed_at += ticks;
+  t_local.coroutine->blocked_at.store(call.before, std::memory_order_release);
   t_local.coroutine->wait_kind = WaitKind::none;
   t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
 }

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <atomic>
+
 namespace coshim {
 
 struct Coroutine;
@@ -25,6 +27,7 @@ struct StackSlot {
   bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
   bool registered = false;     // with the pager
+  bool kept = false;           // never to be saved
   Coroutine* owner = nullptr;  // for the overflow report
   StackSlot* next = nullptr;   // free list
 };
@@ -34,6 +37,13 @@ struct StackSlot {
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);
 
+// Whether `address` may lie in a slot: a quick look at the lowest and the highest of all.
+extern std::atomic<uintptr_t> g_slots_low, g_slots_high;
+inline bool in_slots(const void* address) {
+  auto at = reinterpret_cast<uintptr_t>(address);
+  return at >= g_slots_low.load(std::memory_order_relaxed) &&
+         at < g_slots_high.load(std::memory_order_relaxed);
+}
 // The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
 StackSlot* find_slot(const void* address);
 inline bool in_guard(const StackSlot* slot, const void* address) {
@@ -41,6 +51,8 @@ inline bool in_guard(const StackSlot* slot, const void* address) {
   return a >= slot->base && a < slot->base + slot->guard_size;
 }
 
+// The slots of this range are never saved from now on.
+void keep_slots(const void* address, size_t length);
 // The child of a fork starts afresh: all chunks are given to its own pager.
 void register_all_slots();
 
