@@ -113,8 +113,14 @@ bool threads_can_be_ours() {
   return runtime_ensure_started();
 }
 
+// Joined already, or detached and ended: natively ESRCH, as long as the memory is not used again.
+bool is_gone(const Coroutine* target, pthread_t thread) {
+  return target->state.load(std::memory_order_acquire) == CoroutineState::free || target->fs_base != thread;
+}
+
 // join's wait is a cancellation point (pthread_join(3)).
-int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool cancellable) {
+int join_thread(Coroutine* target, pthread_t thread, void** result, Nanoseconds deadline, bool cancellable) {
+  if (is_gone(target, thread)) return ESRCH;
   for (;;) {
     if (cancellable) cancellation_point();
     int error = join_coroutine(target, result, deadline);
@@ -141,13 +147,13 @@ HOOK(int, pthread_create,
 }
 
 HOOK(int, pthread_join, (pthread_t thread, void** result)) {
-  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, kForever, true);
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, thread, result, kForever, true);
   BlockingRegion region("pthread_join");
   return real::pthread_join(thread, result);
 }
 
 HOOK(int, pthread_tryjoin_np, (pthread_t thread, void** result)) {
-  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, 0, false);
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, thread, result, 0, false);
   return real::pthread_tryjoin_np(thread, result);
 }
 
@@ -162,15 +168,16 @@ HOOK(int, pthread_clockjoin_np, (pthread_t thread, void** result, clockid_t cloc
     return real::pthread_clockjoin_np(thread, result, clock, until);
   }
   if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
-  if (until == nullptr) return join_thread(target, result, kForever, true);
-  if (coroutine_ended(target)) return join_thread(target, result, kForever, true);
+  if (until == nullptr || coroutine_ended(target))
+    return join_thread(target, thread, result, kForever, true);
   if (!valid_timespec(*until)) return EINVAL;
   Nanoseconds deadline = to_monotonic(clock, *until);
-  return join_thread(target, result, deadline == 0 ? 1 : deadline, true);
+  return join_thread(target, thread, result, deadline == 0 ? 1 : deadline, true);
 }
 
 HOOK(int, pthread_detach, (pthread_t thread)) {
-  if (Coroutine* target = coroutine_of(thread)) return detach_coroutine(target);
+  if (Coroutine* target = coroutine_of(thread))
+    return is_gone(target, thread) ? ESRCH : detach_coroutine(target);
   return real::pthread_detach(thread);
 }
 
@@ -282,7 +289,7 @@ HOOK(int, thrd_join, (thrd_t thread, int* result)) {
     return real::thrd_join(thread, result);
   }
   void* value = nullptr;
-  if (join_thread(target, &value, kForever, false) != 0) return thrd_error;
+  if (join_thread(target, thread, &value, kForever, false) != 0) return thrd_error;
   if (result != nullptr) *result = static_cast<int>(reinterpret_cast<intptr_t>(value));
   return thrd_success;
 }

@@ -39,8 +39,8 @@ void run_start_routine(Coroutine* self) {
     } else {
       self->result = self->start_routine(self->argument);
     }
-  } else if (!t_local.coroutine->exit_called) {
-    t_local.coroutine->result = PTHREAD_CANCELED;
+  } else if (Coroutine* still = t_local.coroutine; still != nullptr && !still->exit_called) {
+    still->result = PTHREAD_CANCELED;  // (null: in the child of a fork, nobody joins it)
   }
 }
 
