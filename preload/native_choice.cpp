@@ -70,7 +70,7 @@ bool named(const Symbol& symbol) {
 }  // namespace
 
 bool named_native(const void* start_routine, const void* argument) {
-  if (__builtin_expect(g_config.native_patterns == nullptr, 1)) return false;
+  if (__builtin_expect(g_config.native_patterns == nullptr, 1) || g_config.disabled) return false;
   const void* function = in_libstdcxx(start_routine) ? function_of_state(argument) : start_routine;
   bool native;
   if (known_answer(function, &native)) return native;
@@ -95,6 +95,10 @@ void choose_real_time(const pthread_attr_t* attributes, RealTimeChoice* choice) 
   }
   const Coroutine* creator = t_local.coroutine;
   if (creator == nullptr) {
+    if (!runtime_started()) {
+      choice->real_time = is_real_time(static_cast<int>(sys::call(SYS_sched_getscheduler, 0)));
+      return;
+    }
     choice->real_time = g_kernel_policies_vary.load(std::memory_order_relaxed) &&
                         is_real_time(static_cast<int>(sys::call(SYS_sched_getscheduler, 0)));
     return;
@@ -174,12 +178,18 @@ void* run_native_thread(void* pointer) {
   return what.start(what.argument);
 }
 
+bool end_key_made() {
+  CriticalSection critical;
+  SpinGuard guard(g_starts_lock);
+  if (!g_end_key_made) g_end_key_made = real::pthread_key_create(&g_end_key, &native_thread_ends) == 0;
+  return g_end_key_made;
+}
+
 // Also in the child of a fork, where somebody may have held the locks.
 void start_choosing() {
   g_starts_lock.reset();
   g_lock.reset();
   if (is_real_time(static_cast<int>(sys::call(SYS_sched_getscheduler, 0)))) policy_changed_on_kernel_thread();
-  if (!g_end_key_made) g_end_key_made = real::pthread_key_create(&g_end_key, &native_thread_ends) == 0;
 }
 __attribute__((constructor(102))) void register_start() {
   runtime_at_start(&start_choosing);
@@ -189,7 +199,7 @@ __attribute__((constructor(102))) void register_start() {
 
 int create_native_thread(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
                          void* argument) {
-  NativeStart* record = g_end_key_made ? take_start() : nullptr;
+  NativeStart* record = !g_config.disabled && end_key_made() ? take_start() : nullptr;
   if (record == nullptr) return real::pthread_create(thread, attributes, start, argument);
   record->start = start;
   record->argument = argument;

@@ -132,14 +132,13 @@ int join_thread(Coroutine* target, pthread_t thread, void** result, Nanoseconds 
 
 HOOK(int, pthread_create,
      (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
-  if (belongs_to_go(start) || !threads_can_be_ours()) {
-    return real::pthread_create(thread, attributes, start, argument);
-  }
+  if (belongs_to_go(start)) return real::pthread_create(thread, attributes, start, argument);
   RealTimeChoice choice;
   choose_real_time(attributes, &choice);
   if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {
     return create_native_thread(thread, choice.use_copy ? &choice.copy : attributes, start, argument);
   }
+  if (!threads_can_be_ours()) return real::pthread_create(thread, attributes, start, argument);
   CreateRequest request;
   request.start_routine = start;
   request.argument = argument;
@@ -168,8 +167,7 @@ HOOK(int, pthread_clockjoin_np, (pthread_t thread, void** result, clockid_t cloc
     return real::pthread_clockjoin_np(thread, result, clock, until);
   }
   if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
-  if (until == nullptr || coroutine_ended(target))
-    return join_thread(target, thread, result, kForever, true);
+  if (until == nullptr || coroutine_ended(target)) return join_thread(target, thread, result, kForever, true);
   if (!valid_timespec(*until)) return EINVAL;
   Nanoseconds deadline = to_monotonic(clock, *until);
   return join_thread(target, thread, result, deadline == 0 ? 1 : deadline, true);
