@@ -5,7 +5,7 @@
 #include <semaphore.h>
 #include <signal.h>
 
-enum { kSignals = 20000 };
+enum { kSignals = 2000 };
 
 static sem_t handled[2], ready;
 static int stop;
