@@ -36,7 +36,7 @@ enum class Phase { unstarted, started, native };
 std::atomic<Phase> g_phase{Phase::unstarted};
 SpinLock g_start_lock;
 bool g_tcb_known;  // survives a fork
-void (*g_at_start[4])();
+void (*g_at_start[8])();
 
 int processor_count() {
   if (g_config.workers > 0) return g_config.workers;
@@ -101,6 +101,7 @@ void runtime_at_start(void (*callback)()) {
     place = callback;
     return;
   }
+  COSHIM_CHECK(!"room for the call-back");
 }
 
 bool runtime_started() {

@@ -2,7 +2,7 @@
 # Builds everything and runs the tests: unit, behaviour (native against shim), real servers, conformance (short form).
 # On a fresh Debian 12 it installs what is missing (as root or with sudo).
 #   tests/run.sh            what CI runs, under 20 minutes
-#   tests/run.sh --long     100 repetitions of the behaviour programs, whole conformance suites, all real programs
+#   tests/run.sh --long     100 repetitions of the behaviour programs, whole conformance suites, all real programs, an hour of stress
 #   tests/run.sh --quick    unit and behaviour tests only, one repetition
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,3 +30,10 @@ cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DCONFORM
   -DREAL_FORM="$real_form"
 cmake --build build -j "$(nproc)"
 ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
+
+# The long form: the stress programs again, for ten minutes each, with our own invariant checks on.
+if [ "$repeat" = 100 ]; then
+  cmake --preset debug -DSTRESS_SECONDS=600
+  cmake --build --preset debug -j "$(nproc)" --target coshim stress_mix
+  ctest --test-dir build-debug -L stress --output-on-failure
+fi

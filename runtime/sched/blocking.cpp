@@ -22,6 +22,11 @@ void hand_on(Worker* worker) {
 
 }  // namespace
 
+void hand_processor_on() {
+  CriticalSection critical;
+  hand_on(t_local.worker);
+}
+
 BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where) {
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;

@@ -14,6 +14,7 @@
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
 
 namespace coshim {
 
@@ -163,6 +164,7 @@ bool monitor_start() {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kMonitorStack);
+  use_ordinary_policy(&attributes);
   sys::KernelSignalSet all = sys::kAllSignals, old = 0;
   sys::set_signal_mask(SIG_SETMASK, &all, &old);
   pthread_t thread;
