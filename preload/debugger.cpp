@@ -19,9 +19,9 @@ namespace {
 constexpr const char* kStates[] = {"free", "starting", "runnable", "running", "parked", "ended"};
 // As WaitKind.
 constexpr const char* kWaits[] = {
-    "",      "sleep",     "read",          "write",          "accept",       "connect", "poll",
-    "mutex", "condition", "rwlock (read)", "rwlock (write)", "semaphore",    "barrier", "join",
-    "futex", "once",      "spin lock",     "signal",         "blocking call"};
+    "",      "sleep",     "read",          "write",          "accept",    "connect",      "poll",
+    "mutex", "condition", "rwlock (read)", "rwlock (write)", "semaphore", "barrier",      "join",
+    "futex", "once",      "spin lock",     "signal",         "place",     "blocking call"};
 constexpr size_t kWaitCount = sizeof(kWaits) / sizeof(kWaits[0]);
 static_assert(kWaitCount == static_cast<size_t>(WaitKind::blocked_call) + 1, "a name for every kind");
 
