@@ -42,7 +42,7 @@ static void* stop_and_go(void* argument) {
   CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0 && info.si_code == CLD_KILLED);
   struct rusage usage;
   memset(&usage, 0xff, sizeof usage);
-  CHECK(wait4(child, &status, 0, &usage) == child && WTERMSIG(status) == SIGKILL && usage.ru_maxrss > 0);
+  CHECK(wait4(child, &status, 0, &usage) == child && WTERMSIG(status) == SIGKILL && usage.ru_maxrss >= 0);
   CHECK_ERRNO(waitpid(child, &status, 0), ECHILD);
   CHECK_ERRNO(waitid(P_ALL, 0, &info, 0), EINVAL);
   return argument;
