@@ -2,9 +2,11 @@
 // WNOWAIT, ECHILD, the resource usage; thirty threads in wait() share thirty children.
 #include "check.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static int gate[2];
@@ -38,7 +40,10 @@ static void* stop_and_go(void* argument) {
   CHECK(kill(child, SIGCONT) == 0);
   CHECK(waitid(P_PID, (id_t)child, &info, WCONTINUED) == 0 && info.si_code == CLD_CONTINUED);
   CHECK(waitpid(child, &status, WNOHANG) == 0);
-  CHECK(kill(child, SIGKILL) == 0);
+  int descriptor = (int)syscall(SYS_pidfd_open, child, O_NONBLOCK);
+  CHECK(descriptor >= 0);
+  CHECK_ERRNO(waitid(P_PIDFD, (id_t)descriptor, &info, WEXITED), EAGAIN);
+  CHECK(close(descriptor) == 0 && kill(child, SIGKILL) == 0);
   CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0 && info.si_code == CLD_KILLED);
   struct rusage usage;
   memset(&usage, 0xff, sizeof usage);
