@@ -95,6 +95,8 @@ const char* wait_name(WaitKind kind) {
       return "signal";
     case WaitKind::blocked_call:
       return "call";
+    case WaitKind::place:
+      return "place";
   }
   return "none";
 }
