@@ -8,13 +8,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 repeat=2
+seeds=5
 labels=''
 real=yes
 real_form=''
 conformance_form=--short
 for argument in "$@"; do
   case $argument in
-    --long) repeat=100 conformance_form='' real_form=--long ;;
+    --long) repeat=100 seeds=300 conformance_form='' real_form=--long ;;
     --quick) repeat=1 labels='unit|behaviour' real=no ;;
     *) echo "tests/run.sh: unknown option $argument (--long, --quick)" >&2; exit 2 ;;
   esac
@@ -26,8 +27,8 @@ tests/install.sh g++ cmake make libgtest-dev python3 binutils procps gdb tmux gr
 # Connections by the thousand need descriptors.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
-cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DCONFORMANCE_FORM="$conformance_form" \
-  -DREAL_FORM="$real_form"
+cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DSTRESS_SEEDS="$seeds" \
+  -DCONFORMANCE_FORM="$conformance_form" -DREAL_FORM="$real_form"
 cmake --build build -j "$(nproc)"
 ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
 
