@@ -17,6 +17,7 @@ struct Config {
   bool strict = false;    // COSHIM_STRICT
   size_t stack_size = 0;  // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
   StackMode stack_mode = StackMode::private_stack;
+  int shared_stacks = 4;                  // COSHIM_SHARED_STACKS, a processor
   Nanoseconds stack_idle = 1000000000;    // COSHIM_STACK_IDLE
   size_t guard_size = 0;                  // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
   int workers = 0;                        // COSHIM_WORKERS; 0: the CPUs in the affinity mask

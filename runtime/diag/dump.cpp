@@ -16,6 +16,7 @@
 #include "runtime/diag/output.h"
 #include "runtime/diag/running.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
@@ -29,7 +30,8 @@ constexpr size_t kDumpStack = 512 * 1024;
 std::atomic<uint32_t> g_requested{0};
 std::atomic<bool> g_writing{false};
 
-void on_dump_signal(int, siginfo_t*, void* context) {
+void on_dump_signal(int, siginfo_t* info, void* context) {
+  if (is_freeze_request(info)) return freeze_here(context);
   if (stand_still_for_dump(context)) return;  // the dump itself asked for this kernel thread
   g_requested.store(1, std::memory_order_release);
   monitor_wake_always();

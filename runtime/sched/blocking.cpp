@@ -5,12 +5,10 @@
 
 namespace coshim {
 
-namespace {
-
-// Gives the worker's processor to another worker, unless there is nothing that the processor could do
-// meanwhile.
-void hand_on(Worker* worker) {
+// Unless there is nothing that the processor could do meanwhile.
+void give_up_processor(Worker* worker) {
   Processor* processor = worker->processor;
+  if (processor == nullptr) return;
   {
     SpinGuard guard(processor->lock);
     if (processor->owner != worker) return;
@@ -19,8 +17,6 @@ void hand_on(Worker* worker) {
   g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
   bind_worker(processor);
 }
-
-}  // namespace
 
 void begin_blocking(const char* call_name, bool likely_long) {
   CriticalSection critical;
@@ -34,7 +30,7 @@ void begin_blocking(const char* call_name, bool likely_long) {
   worker->blocking_call.store(call_name, std::memory_order_release);
   if (likely_long) {
     g_scheduler.long_calls.fetch_add(1, std::memory_order_relaxed);
-    hand_on(worker);
+    give_up_processor(worker);
   }
 }
 

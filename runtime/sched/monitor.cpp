@@ -10,6 +10,7 @@
 #include "runtime/diag/dump.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
 
 namespace coshim {
@@ -84,7 +85,7 @@ void look_at(Processor* processor, Nanoseconds now) {
 void sleep_until_work() {
   g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
   uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
-  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
+  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 && !somebody_waits_for_stack() &&
          g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested()) {
     sys::futex_wait(&g_wake_word, seen, nullptr);
   }
@@ -111,9 +112,11 @@ void* monitor_main(void*) {
     sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &interval, nullptr);
     Nanoseconds now = monotonic_now();
     for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
+    if (g_shared_stacks) watch_shared_stacks(now);
     dump_if_requested();
     take_dump_signal();
-    quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
+    bool idle = g_scheduler.running.load(std::memory_order_relaxed) == 0 && !somebody_waits_for_stack();
+    quiet = idle ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
     sleep_until_work();
     saver_wake();

@@ -108,6 +108,8 @@ inline Processor* timer_home(Coroutine*) {
 // Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no
 // kernel thread can be had, the owner becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
+// Gives the worker's processor, if it still owns one, to another worker.
+void give_up_processor(Worker* worker);
 void wake_worker(Worker* worker);
 void become_spare(Worker* worker);  // sleeps until given a processor
 void worker_loop(Worker* worker);

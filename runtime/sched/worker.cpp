@@ -9,6 +9,7 @@
 #include "runtime/base/native.h"
 #include "runtime/io/poller.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
@@ -424,6 +425,7 @@ void worker_loop(Worker* worker) {
       become_spare(worker);
       continue;
     }
+    if (next->shared_stack != nullptr && !step_on_shared_stack(next)) continue;
     resume_here(worker, next, worker->fs_base);
     g_swap(&worker->stack_pointer, next->stack_pointer, next->fs_base);
     finish_switch();

@@ -27,6 +27,7 @@ def parse_arguments():
     parser.add_argument("--program", required=True)
     parser.add_argument("--lib", help="the library to preload; without it the program runs natively")
     parser.add_argument("--workers", default="1")
+    parser.add_argument("--stack-mode", default="", help="COSHIM_STACK_MODE of the preloaded runs")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=60, help="seconds after which a run counts as hung")
     parser.add_argument("--native-args", default="", help="arguments of the native runs")
@@ -70,6 +71,8 @@ def shim_environment(arguments, dump_path):
     environment = clean_environment()
     environment["LD_PRELOAD"] = os.path.abspath(arguments.lib)
     environment["COSHIM_WORKERS"] = arguments.workers
+    if arguments.stack_mode:
+        environment["COSHIM_STACK_MODE"] = arguments.stack_mode
     environment["COSHIM_DUMP_SIGNAL"] = "USR2"
     environment["COSHIM_DUMP_PATH"] = dump_path
     # For narrowing a failure down: BEHAVIOUR_COSHIM_LOG=debug reaches the program as COSHIM_LOG=debug.
