@@ -170,19 +170,20 @@ extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlmopen_targ
   return is_ours(file) ? reinterpret_cast<void*>(&open_there) : function;
 }
 
-#define COSHIM_PASS_ON(name)                                                                     \
-  __asm__(".pushsection .text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name \
-          ":\n.cfi_startproc\n"                                                                  \
-          "endbr64\n"                                                                            \
-          "pushq %rdi\n.cfi_adjust_cfa_offset 8\n"                                               \
-          "pushq %rsi\n.cfi_adjust_cfa_offset 8\n"                                               \
-          "pushq %rdx\n.cfi_adjust_cfa_offset 8\n"                                               \
-          "call coshim_" #name                                                                   \
-          "_target\n"                                                                            \
-          "popq %rdx\n.cfi_adjust_cfa_offset -8\n"                                               \
-          "popq %rsi\n.cfi_adjust_cfa_offset -8\n"                                               \
-          "popq %rdi\n.cfi_adjust_cfa_offset -8\n"                                               \
-          "jmp *%rax\n.cfi_endproc\n.size " #name ", . - " #name "\n.popsection\n");
+#define COSHIM_PASS_ON(name)                                                             \
+  __asm__(".pushsection .text\n.p2align 4\n.globl coshim_" #name "\n.type coshim_" #name \
+          ", @function\ncoshim_" #name                                                   \
+          ":\n.cfi_startproc\n"                                                          \
+          "endbr64\n"                                                                    \
+          "pushq %rdi\n.cfi_adjust_cfa_offset 8\n"                                       \
+          "pushq %rsi\n.cfi_adjust_cfa_offset 8\n"                                       \
+          "pushq %rdx\n.cfi_adjust_cfa_offset 8\n"                                       \
+          "call coshim_" #name                                                           \
+          "_target\n"                                                                    \
+          "popq %rdx\n.cfi_adjust_cfa_offset -8\n"                                       \
+          "popq %rsi\n.cfi_adjust_cfa_offset -8\n"                                       \
+          "popq %rdi\n.cfi_adjust_cfa_offset -8\n"                                       \
+          "jmp *%rax\n.cfi_endproc\n.size coshim_" #name ", . - coshim_" #name "\n.popsection\n");
 COSHIM_PASS_ON(dlopen)
 COSHIM_PASS_ON(dlmopen)
 

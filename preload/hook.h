@@ -5,8 +5,9 @@
 //                    node a program's `pthread_create@GLIBC_2.34` would not be caught (DESIGN §2)
 // and CMake makes the export map and docs/hooks.md.
 //
-// The C++ name of a hook is hook_NAME, the assembler name is NAME: so libc's headers, with their attributes
-// and exception specifications, do not stand in the way.
+// The C++ name of a hook is hook_NAME, the assembler name is coshim_NAME: so libc's headers, with their
+// attributes and exception specifications, do not stand in the way. What is exported under NAME is one jump,
+// through a pointer that leads to the hook (with elastic stacks: by way of preload/reach.h).
 #pragma once
 
 #include <aio.h>
@@ -37,11 +38,20 @@
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/times.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
+#include <utime.h>
 
 #include "runtime/thread/thread.h"
 
@@ -78,6 +88,7 @@ struct LazyCall<Row, Result (*)(Args..., ...)> {
     static constexpr const char* kName = #name;                    \
     static constexpr const char* kVersion = version;               \
     static auto& slot() { return name; }                           \
+    static result(*hook()) parameters;                             \
   };
 #define COSHIM_TWIN(group, twin, name)
 #include "preload/hooks.def"
@@ -87,12 +98,19 @@ struct LazyCall<Row, Result (*)(Args..., ...)> {
 }  // namespace real
 
 // The hooks themselves, for calls from one to another inside preload/.
-#define COSHIM_HOOK(group, result, name, parameters, version, how) \
-  extern "C" __attribute__((visibility("default"))) result hook_##name parameters __asm__(#name);
+#define COSHIM_HOOK(group, result, name, parameters, version, how)                                         \
+  extern "C" __attribute__((visibility("hidden"))) result hook_##name parameters __asm__("coshim_" #name); \
+  extern "C" __attribute__((visibility("hidden"))) result(*coshim_entry_##name) parameters;
 #define COSHIM_TWIN(group, twin, name)
 #include "preload/hooks.def"
 #undef COSHIM_HOOK
 #undef COSHIM_TWIN
+
+// A function that is one jump.
+#define COSHIM_JUMP(label, target)                                                                \
+  __asm__(".pushsection .text\n.p2align 4\n.globl " label "\n.type " label ", @function\n" label  \
+          ":\n.cfi_startproc\nendbr64\njmp " target "\n.cfi_endproc\n.size " label ", . - " label \
+          "\n.popsection\n");
 
 #define HOOK(result, name, parameters) extern "C" result hook_##name parameters
 

@@ -14,13 +14,22 @@ namespace real {
 #undef COSHIM_TWIN
 }  // namespace real
 
+// The exported names. One jump through a pointer.
+#define COSHIM_HOOK(group, result, name, parameters, version, how) \
+  result(*coshim_entry_##name) parameters = &hook_##name;          \
+  result(*real::row_##name::hook()) parameters {                   \
+    return &hook_##name;                                           \
+  }                                                                \
+  COSHIM_JUMP(#name, "*coshim_entry_" #name "(%rip)")
+#define COSHIM_TWIN(group, twin, name)
+#include "preload/hooks.def"
+#undef COSHIM_HOOK
+#undef COSHIM_TWIN
+
 // The second names of a hook (64-bit twins, glibc's own underscored names): one jump to the first. The
 // library is linked with -Bsymbolic-functions, so the jump stays inside.
 #define COSHIM_HOOK(group, result, name, parameters, version, how)
-#define COSHIM_TWIN(group, twin, name)                                                           \
-  __asm__(".pushsection .text\n.p2align 4\n.globl " #twin "\n.type " #twin ", @function\n" #twin \
-          ":\n.cfi_startproc\n"                                                                  \
-          "endbr64\njmp " #name "@PLT\n.cfi_endproc\n.size " #twin ", . - " #twin "\n.popsection\n");
+#define COSHIM_TWIN(group, twin, name) COSHIM_JUMP(#twin, #name "@PLT")
 #include "preload/hooks.def"
 #undef COSHIM_HOOK
 #undef COSHIM_TWIN

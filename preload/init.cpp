@@ -2,7 +2,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "preload/hook.h"
+#include "preload/reach.h"
 #include "runtime/base/log.h"
 #include "runtime/config.h"
 #include "runtime/thread/lifecycle.h"
@@ -40,6 +40,7 @@ __attribute__((constructor(101))) void load(int argc, char** argv, char** enviro
   read_config(environment, argc > 0 ? last_part(argv[0]) : "");
   if (g_config.disabled) return;
   runtime_at_start(&resolve_all);
+  runtime_at_start(&reach_start);
   // First registered: our prepare handler runs last, our child handler first (pthread_atfork(3)).
   pthread_atfork(&runtime_before_fork, &runtime_after_fork_in_parent, &runtime_after_fork_in_child);
 }

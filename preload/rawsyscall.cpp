@@ -8,6 +8,7 @@
 
 #include "preload/futex.h"
 #include "preload/hook.h"
+#include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
@@ -232,6 +233,7 @@ HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f
   const Call call{number, {a}, {b}, {c}, {d}, {e}, {f}};
   if (number == SYS_futex) return return_errno(futex_call(call.a, call.b, call.c, call.d, call.e, call.f));
   if (!runtime_started() || t_local.vfork_child) return return_errno(call.raw());
+  if (number == SYS_exit_group) statistics_at_exit();
   int saved = errno;
   long result = is_fork(call) ? fork_by_number(call) : dispatch(call);
   errno = saved;

@@ -23,10 +23,7 @@ struct RegionCall<Row, likely_long, Result (*)(Args...)> {
   extern "C" __attribute__((visibility("hidden"))) const decltype(real::name) coshim_region_##name; \
   const decltype(real::name) coshim_region_##name __attribute__((used)) =                           \
       &RegionCall<real::row_##name, likely_long, decltype(real::name)>::call;                       \
-  __asm__(".pushsection .text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name    \
-          ":\n.cfi_startproc\n"                                                                     \
-          "endbr64\njmp *coshim_region_" #name "(%rip)\n.cfi_endproc\n.size " #name ", . - " #name  \
-          "\n.popsection\n");
+  COSHIM_JUMP("coshim_" #name, "*coshim_region_" #name "(%rip)")
 
 // A try that does not block first, then the real call in a region: for calls that mostly succeed at once.
 // `tried` is the try's result, negative on failure; its errno `busy` says that it would block.

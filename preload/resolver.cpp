@@ -1,11 +1,32 @@
 // Names: hosts, services, users, groups, and the system log. What libc does inside itself (nss modules,
 // /etc/hosts, DNS over sockets, nscd) cannot be hooked by name, so the kernel thread does it (DESIGN §9).
+#include <netdb.h>
+
 #include "preload/region.h"
 
 namespace coshim {
 
-COSHIM_REGION(getaddrinfo, true)
-COSHIM_REGION(getnameinfo, true)
+// Addresses and ports as numbers, in text or out of it: nobody is asked, nothing blocks. Servers do that for
+// every line of their logs.
+HOOK(int, getaddrinfo, (const char* node, const char* service, const addrinfo* hints, addrinfo** result)) {
+  bool numeric = hints != nullptr && (node == nullptr || (hints->ai_flags & AI_NUMERICHOST) != 0) &&
+                 (service == nullptr || (hints->ai_flags & AI_NUMERICSERV) != 0);
+  if (numeric || !in_coroutine()) return real::getaddrinfo(node, service, hints, result);
+  BlockingRegion region("getaddrinfo");
+  return real::getaddrinfo(node, service, hints, result);
+}
+
+HOOK(int, getnameinfo,
+     (const sockaddr* address, socklen_t length, char* host, socklen_t host_size, char* service,
+      socklen_t service_size, int flags)) {
+  bool numeric = (host == nullptr || (flags & NI_NUMERICHOST) != 0) &&
+                 (service == nullptr || (flags & NI_NUMERICSERV) != 0);
+  if (numeric || !in_coroutine())
+    return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  BlockingRegion region("getnameinfo");
+  return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+}
+
 COSHIM_REGION(gethostbyname, true)
 COSHIM_REGION(gethostbyname2, true)
 COSHIM_REGION(gethostbyaddr, true)
@@ -38,9 +59,38 @@ COSHIM_REGION(getgrnam_r, false)
 COSHIM_REGION(getgrgid_r, false)
 COSHIM_REGION(initgroups, false)
 COSHIM_REGION(getgrouplist, false)
-COSHIM_REGION(vsyslog, false)
-COSHIM_REGION(__vsyslog_chk, false)
 COSHIM_REGION(openlog, false)
+
+// libc holds a lock of its own while it talks to the log: who waits for that lock would cost a kernel thread
+// each. So coroutines wait here, for a mutex that parks them, and only one at a time goes on to libc's.
+namespace {
+
+pthread_mutex_t g_log_order = PTHREAD_MUTEX_INITIALIZER;
+
+void leave_log(void*) {
+  hook_pthread_mutex_unlock(&g_log_order);
+}
+
+}  // namespace
+
+// syslog(3) is a cancellation point: the handler runs when it acts in there.
+HOOK(void, vsyslog, (int priority, const char* format, va_list arguments)) {
+  if (!in_coroutine()) return real::vsyslog(priority, format, arguments);
+  hook_pthread_mutex_lock(&g_log_order);
+  pthread_cleanup_push(leave_log, nullptr);
+  BlockingRegion region("vsyslog", false);
+  real::vsyslog(priority, format, arguments);
+  pthread_cleanup_pop(1);
+}
+
+HOOK(void, __vsyslog_chk, (int priority, int flag, const char* format, va_list arguments)) {
+  if (!in_coroutine()) return real::__vsyslog_chk(priority, flag, format, arguments);
+  hook_pthread_mutex_lock(&g_log_order);
+  pthread_cleanup_push(leave_log, nullptr);
+  BlockingRegion region("vsyslog", false);
+  real::__vsyslog_chk(priority, flag, format, arguments);
+  pthread_cleanup_pop(1);
+}
 
 HOOK(void, syslog, (int priority, const char* format, ...)) {
   va_list arguments;

@@ -6,8 +6,8 @@
 #include <sys/un.h>
 
 #include "preload/transfer.h"
-#include "runtime/io/connect.h"
 #include "runtime/io/descriptor_table.h"
+#include "runtime/io/ring.h"
 
 namespace coshim {
 
@@ -47,6 +47,11 @@ long receive_all(int fd, char* buffer, size_t length, int flags) {
   return static_cast<long>(done);
 }
 
+bool is_loopback(const sockaddr* address, socklen_t length) {
+  if (address == nullptr || length < sizeof(sockaddr_in) || address->sa_family != AF_INET) return false;
+  return (ntohl(reinterpret_cast<const sockaddr_in*>(address)->sin_addr.s_addr) >> 24) == 127;
+}
+
 // Descriptors that came with a message (SCM_RIGHTS, unix(7)) are new here.
 void learn_passed_descriptors(const msghdr* message) {
   for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
@@ -76,8 +81,17 @@ int learn_accepted(int listener, int fd) {
   return fd;
 }
 
-// accept(2) has no flag for "don't wait": poll, then call. Another process may take the connection in
-// between; then this kernel thread waits, and the others go on.
+// accept(2) has no flag for "don't wait": poll, then call. On a listener that other processes have too, one
+// of them may take the connection in between: there through the ring, or, without one, this kernel thread
+// waits.
+long accept_at_once(int fd, sockaddr* address, socklen_t* length, int flags) {
+  if (!ready_now(fd, POLLIN)) return -EAGAIN;
+  long result = descriptor_is_shared(fd) ? ring_accept(fd, address, length, flags) : -ENOSYS;
+  if (result != -ENOSYS) return result;
+  BlockingRegion region("accept", false);
+  return sys::call(SYS_accept4, fd, address, length, flags);
+}
+
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   cancellation_point();
   if (descriptor_kind(fd) != DescriptorKind::listening_socket) {  // an error, at once
@@ -86,12 +100,46 @@ int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   AwaitOptions options;
   options.wait_kind = WaitKind::accepting;
   options.deadline = descriptor_timeout(fd, Direction::readable);
-  long result = await_restarting(fd, options, [&](int current) -> long {
-    if (!ready_now(current, POLLIN)) return -EAGAIN;
-    BlockingRegion region("accept", false);
-    return sys::call(SYS_accept4, current, address, length, flags);
-  });
+  long result = await_restarting(
+      fd, options, [&](int current) { return accept_at_once(current, address, length, flags); });
   return learn_accepted(fd, return_errno<int>(result));
+}
+
+// A connection that was begun: how it ended, or -EAGAIN. When it is over, connect(2) again says so, at once;
+// but where another thread's shutdown(2) has put the socket back to its beginning (hung up, and no longer
+// shut down), it would begin anew.
+long connection_end(int fd, const sockaddr* address, socklen_t length) {
+  pollfd state{fd, POLLOUT | POLLRDHUP, 0};
+  timespec none{};
+  if (sys::call(SYS_ppoll, &state, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 0) return -EAGAIN;
+  if ((state.revents & (POLLHUP | POLLRDHUP)) == POLLHUP) {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error != 0 ? -error : -ECONNABORTED;
+  }
+  BlockingRegion region("connect", false);
+  long result = sys::call(SYS_connect, fd, address, length);
+  return result == -EISCONN ? 0 : result;  // seen by another one, who connects the same socket
+}
+
+// Only a TCP connection waits for its peer: begun without waiting, and once the socket is writable,
+// connect(2) again tells how it ended. With SO_SNDTIMEO over, -EINPROGRESS, and the connection goes on
+// (socket(7)).
+long connect_waiting(int fd, const sockaddr* address, socklen_t length) {
+  bool waits = descriptor_kind(fd) == DescriptorKind::stream_socket && !program_wants_nonblocking(fd);
+  long begun = waits ? ring_connect(fd, address, length) : -ENOSYS;
+  if (begun == -ENOSYS) {
+    BlockingRegion region("connect", waits && !is_loopback(address, length));
+    return sys::call(SYS_connect, fd, address, length);
+  }
+  if (begun != -EINPROGRESS && begun != -EALREADY) return begun;
+  AwaitOptions options = send_options(fd);
+  options.wait_kind = WaitKind::connecting;
+  options.check_nonblocking = false;
+  long result =
+      await_restarting(fd, options, [&](int current) { return connection_end(current, address, length); });
+  return result == -EAGAIN ? begun : result;
 }
 
 }  // namespace
@@ -256,7 +304,7 @@ HOOK(int, connect, (int fd, const sockaddr* address, socklen_t length)) {
     return result;
   }
   cancellation_point();
-  long result = connect_descriptor(fd, address, length, descriptor_timeout(fd, Direction::writable));
+  long result = connect_waiting(fd, address, length);
   descriptor_attributes_changed(fd);
   return return_errno<int>(result);
 }

@@ -95,6 +95,7 @@ Outcome read_guard_size(const char* text) {
 }
 
 Outcome read_stack_mode(const char* text) {
+  g_config.stack_mode_given = true;
   if (strcmp(text, "elastic") == 0) {
     g_config.stack_mode = StackMode::elastic;
   } else if (strcmp(text, "shared") == 0) {
@@ -396,6 +397,13 @@ bool open_log(const char* path) {
 const ConfigVariable* config_variables(size_t* count) {
   *count = kRowCount;
   return kVariables.items;
+}
+
+bool config_value_is_good(const char* name, const char* text) {
+  for (const Row& row : kRows) {
+    if (strcmp(row.variable.name, name) == 0) return row.read(text) != Outcome::malformed;
+  }
+  return false;
 }
 
 bool matches_any(const char* patterns, const char* text) {

@@ -8,8 +8,10 @@
 #include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
+#include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
+#include "runtime/io/ring.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
 #include "runtime/stack/pager.h"
@@ -67,7 +69,7 @@ void start_elastic_stacks() {
     never_block_faults();
     return;
   }
-  COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
+  if (g_config.stack_mode_given) COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
   g_config.stack_mode = StackMode::private_stack;
 }
 
@@ -184,9 +186,11 @@ void runtime_after_fork_in_child() {
     scheduler_reset_after_fork();
     lot_reset_after_fork();
     poller_reset_after_fork();
+    ring_reset_after_fork();
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
+    statistics_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

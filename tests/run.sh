@@ -9,37 +9,18 @@ cd "$(dirname "$0")/.."
 
 repeat=2
 labels=''
+real=yes
 conformance_form=--short
 for argument in "$@"; do
   case $argument in
     --long) repeat=100 conformance_form='' ;;
-    --quick) repeat=1 labels='unit|behaviour' ;;
+    --quick) repeat=1 labels='unit|behaviour' real=no ;;
     *) echo "tests/run.sh: unknown option $argument (--long, --quick)" >&2; exit 2 ;;
   esac
 done
 
-packages=(g++ cmake make libunwind-14-dev libgtest-dev python3 binutils procps openssl curl
-  microsocks tinyproxy stunnel4 redis-server nginx memcached git libpython3.11-testsuite)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if [ "${#missing[@]}" -gt 0 ]; then
-  as_root=''
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "tests/run.sh: install these packages first: ${missing[*]}" >&2; exit 1; }
-    as_root=sudo
-  fi
-  # The servers are run by the tests; the system's own need not start.
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
-    $as_root chmod 755 $policy
-    trap '$as_root rm -f $policy' EXIT
-  fi
-  $as_root apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq "${missing[@]}" >/dev/null
-fi
+tests/install.sh g++ cmake make libunwind-14-dev libgtest-dev python3 binutils procps
+[ "$real" = no ] || tests/real/install.sh
 
 # Connections by the thousand need descriptors.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true

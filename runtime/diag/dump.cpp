@@ -15,6 +15,7 @@
 #include "runtime/diag/describe.h"
 #include "runtime/diag/output.h"
 #include "runtime/diag/running.h"
+#include "runtime/diag/statistics.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/pool.h"
@@ -31,8 +32,16 @@ std::atomic<uint32_t> g_requested{0};
 std::atomic<bool> g_writing{false};
 
 void on_dump_signal(int, siginfo_t* info, void* context) {
+<<<<<<< HEAD
   if (is_freeze_request(info)) return freeze_here(context);
+=======
+>>>>>>> main
   if (stand_still_for_dump(context)) return;  // the dump itself asked for this kernel thread
+  if (info->si_code == SI_QUEUE && static_cast<uint32_t>(info->si_value.sival_int) == kAskStatistics) {
+    statistics_ask();
+    monitor_wake_always();
+    return;
+  }
   g_requested.store(1, std::memory_order_release);
   monitor_wake_always();
 }

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "runtime/io/poller.h"
+#include "runtime/io/ring.h"
 #include "runtime/stack/pager.h"
 #include "runtime/thread/critical.h"
 #include "runtime/wait/parker.h"
@@ -297,6 +298,11 @@ void descriptor_attributes_changed(int fd) {
   entry->kind.store(DescriptorKind::unknown, std::memory_order_relaxed);
 }
 
+bool descriptor_is_shared(int fd) {
+  const DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  return entry == nullptr || entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
+}
+
 bool descriptor_is_hidden(int fd) {
   if (!g_descriptors_active.load(std::memory_order_relaxed)) return false;
   DescriptorEntry* entry = descriptor_entry_if_known(fd);
@@ -337,7 +343,7 @@ bool move_hidden_descriptor(int fd) {
   // A duplicate first: hide_descriptor closes what it is given, and finds a number that is free.
   int moved = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
   if (moved < 0) return false;
-  if (!poller_moved(fd, moved) && !pager_moved(fd, moved)) {
+  if (!poller_moved(fd, moved) && !ring_moved(fd, moved) && !pager_moved(fd, moved)) {
     close_hidden_descriptor(moved);
     return false;
   }

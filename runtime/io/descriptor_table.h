@@ -70,6 +70,9 @@ void descriptor_flags_changed();
 // setsockopt(SO_RCVTIMEO/SO_SNDTIMEO), listen(), connect() and the like: learn again.
 void descriptor_attributes_changed(int fd);
 
+// May other processes have its open file description?
+bool descriptor_is_shared(int fd);
+
 // The shim's own descriptors (epoll, eventfd, ...) are hidden from close, dup2, close_range, fcntl.
 bool descriptor_is_hidden(int fd);
 // Moves `fd` to the top of the table, close-on-exec, and hides it. Returns the new number or -errno (fd is

@@ -18,7 +18,13 @@ void give_up_processor(Worker* worker) {
   bind_worker(processor);
 }
 
+<<<<<<< HEAD
 void begin_blocking(const char* call_name, bool likely_long) {
+=======
+}  // namespace
+
+BlockingCall begin_blocking(const char* call_name, bool likely_long) {
+>>>>>>> main
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;
@@ -32,10 +38,14 @@ void begin_blocking(const char* call_name, bool likely_long) {
     g_scheduler.long_calls.fetch_add(1, std::memory_order_relaxed);
     give_up_processor(worker);
   }
+  CallCounter* counter = call_counter(call_name, BlockedCallKind::region);
+  counter->calls.fetch_add(1, std::memory_order_relaxed);
+  return {counter, now};
 }
 
 // The coroutine goes on at once, with or without a processor: without one it rejoins at its next wait.
-void end_blocking() {
+void end_blocking(const BlockingCall& call) {
+  count_call(call.counter, tick_counter() - call.since);
   t_local.coroutine->wait_kind = WaitKind::none;
   t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
 }

@@ -2,12 +2,15 @@
 // whatever it is doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. It
 // ticks only while a processor runs; when all have been idle for a while it sleeps until work begins again
 // (contract rule 5, "idle: no wake-ups").
+#include <errno.h>
 #include <sys/prctl.h>
 
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
+#include "runtime/diag/statistics.h"
+#include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
 #include "runtime/sched/shared_switch.h"
@@ -35,12 +38,28 @@ bool somebody_waits_for(const Processor* processor, Nanoseconds now) {
          g_scheduler.poller.load(std::memory_order_relaxed) == nullptr;
 }
 
+// What the worker under a processor stands in, if no blocking region says it.
+CallCounter* find_stuck_call(const Worker* worker) {
+  if (worker == nullptr || worker->blocking_call.load(std::memory_order_acquire) != nullptr) return nullptr;
+  const char* name = system_call_of(worker->tid);
+  return name != nullptr ? call_counter(name, BlockedCallKind::unhooked)
+                         : call_counter("computing", BlockedCallKind::computing);
+}
+
 void take_over(Processor* processor) {
+  Worker* worker = processor->owner;
+  CallCounter* call = worker == kBinding ? nullptr : find_stuck_call(worker);
   {
     SpinGuard guard(processor->lock);
     if (processor->idle || processor->owner == nullptr || processor->owner == kBinding ||
         processor->switches.load(std::memory_order_relaxed) != processor->seen_switches) {
       return;
+    }
+    if (processor->owner == worker && call != nullptr) {
+      worker->stuck_call = call;
+      worker->stuck_since =
+          tick_counter() - static_cast<uint64_t>(g_config.hog_time / 1000) * g_ticks_per_microsecond;
+      call->calls.fetch_add(1, std::memory_order_relaxed);
     }
     processor->owner = kBinding;
   }
@@ -85,9 +104,17 @@ void look_at(Processor* processor, Nanoseconds now) {
 void sleep_until_work() {
   g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
   uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
+<<<<<<< HEAD
   while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 && !somebody_waits_for_stack() &&
          g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested()) {
     sys::futex_wait(&g_wake_word, seen, nullptr);
+=======
+  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
+         g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested() && !statistics_asked()) {
+    Nanoseconds until = statistics_lease_end();
+    timespec timeout = to_timespec(until);
+    if (sys::futex_wait(&g_wake_word, seen, until == kForever ? nullptr : &timeout) == -ETIMEDOUT) break;
+>>>>>>> main
   }
   g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
 }
@@ -114,6 +141,8 @@ void* monitor_main(void*) {
     for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
     if (g_shared_stacks) watch_shared_stacks(now);
     dump_if_requested();
+    statistics_refresh_if_asked();
+    if (statistics_lease_end() != kForever) statistics_end_lease();
     take_dump_signal();
     bool idle = g_scheduler.running.load(std::memory_order_relaxed) == 0 && !somebody_waits_for_stack();
     quiet = idle ? quiet + 1 : 0;

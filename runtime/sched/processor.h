@@ -16,6 +16,8 @@
 
 namespace coshim {
 
+struct CallCounter;
+
 struct alignas(64) Processor {
   SpinLock lock;
   bool idle = true;         // guarded by lock: no worker is looking at the queue
@@ -57,6 +59,10 @@ struct Worker {
   std::atomic<uint32_t> sleep_state{kAwake};
   std::atomic<const char*> blocking_call{nullptr};  // in a blocking region
   std::atomic<uint64_t> blocking_since{0};
+  // Set with the processor's lock held when the monitor takes it away while no region is open: what this
+  // kernel thread is in, and since when (tick_counter()), until it comes back.
+  CallCounter* stuck_call = nullptr;
+  uint64_t stuck_since = 0;
   pid_t tid = 0;
   int index = 0;
   bool spare = false;  // guarded by the spare lock
@@ -79,7 +85,10 @@ struct Scheduler {
   std::atomic<int> worker_count{0};
   std::atomic<bool> started{false};
   // Statistics.
-  std::atomic<uint64_t> hand_overs{0}, long_calls{0}, steals{0};
+  std::atomic<uint64_t> hand_overs{0}, long_calls{0}, steals{0}, worker_wake_ups{0};
+  std::atomic<uint64_t> live_workers{0}, peak_workers{0};
+  Nanoseconds started_at = 0;
+  pid_t process = 0;
 };
 extern Scheduler g_scheduler;
 

@@ -10,6 +10,7 @@ class RunQueue {
  public:
   bool empty() const { return head_ == nullptr; }
   uint32_t length() const { return length_.load(std::memory_order_relaxed); }
+  uint64_t pushed() const { return pushed_.load(std::memory_order_relaxed); }  // ever, for the statistics
   void push(Coroutine* coroutine) {
     coroutine->queue_next = nullptr;
     if (tail_ != nullptr) {
@@ -19,6 +20,7 @@ class RunQueue {
     }
     tail_ = coroutine;
     length_.store(length() + 1, std::memory_order_relaxed);
+    pushed_.store(pushed() + 1, std::memory_order_relaxed);
   }
   Coroutine* pop() {
     Coroutine* coroutine = head_;
@@ -36,12 +38,14 @@ class RunQueue {
   void clear() {
     head_ = tail_ = nullptr;
     length_.store(0, std::memory_order_relaxed);
+    pushed_.store(0, std::memory_order_relaxed);
   }
 
  private:
   Coroutine* head_ = nullptr;
   Coroutine* tail_ = nullptr;
   std::atomic<uint32_t> length_{0};  // read by others without the lock
+  std::atomic<uint64_t> pushed_{0};
 };
 
 }  // namespace coshim

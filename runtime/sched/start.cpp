@@ -4,6 +4,7 @@
 #include <new>
 
 #include "runtime/io/poller.h"
+#include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
 
@@ -31,6 +32,8 @@ bool scheduler_start(int processor_count, const char** reason) {
     *reason = "no kernel thread for the monitor";
     return false;
   }
+  g_scheduler.started_at = monotonic_now();
+  g_scheduler.process = sys::getpid();
   saver_start();  // where no kernel thread can be had, stacks keep their pages
   g_scheduler.started.store(true, std::memory_order_release);
   return true;
@@ -45,6 +48,7 @@ void scheduler_reset_after_fork() {
     processor.owner = nullptr;
     processor.queue.clear();
     processor.timers.clear();
+    processor.switches.store(0);
     processor.stuck_since = 0;
     processor.backlog_since = 0;
   }
@@ -52,6 +56,17 @@ void scheduler_reset_after_fork() {
   g_scheduler.poller.store(nullptr);
   g_scheduler.monitor_asleep.store(false);
   g_scheduler.started.store(false);
+  // A new process counts from nothing.
+  g_scheduler.hand_overs.store(0);
+  g_scheduler.long_calls.store(0);
+  g_scheduler.steals.store(0);
+  g_scheduler.worker_wake_ups.store(0);
+  g_scheduler.peak_workers.store(0);
+  for (CallCounter& counter : g_call_counters) {
+    counter.calls.store(0);
+    counter.blocked.store(0);
+    counter.ticks.store(0);
+  }
   workers_reset_after_fork();
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
 #include "runtime/io/poller.h"
+#include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
@@ -70,6 +71,8 @@ void* worker_main(void* argument) {
   t_local.critical = 1;  // always: on its own stack a worker is in the runtime
   t_local.worker = worker;
   worker->tid = sys::gettid();
+  uint64_t live = g_scheduler.live_workers.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (live > g_scheduler.peak_workers.load(std::memory_order_relaxed)) g_scheduler.peak_workers.store(live);
   worker->fs_base = current_fs_base();
   worker->kernel_mask = sys::kAllSignals;
   char name[16];
@@ -315,9 +318,11 @@ Coroutine* find_runnable(Worker* worker) {
 void wake_worker(Worker* worker) {
   switch (worker->sleep_state.exchange(kAwake, std::memory_order_seq_cst)) {
     case kSleepsOnFutex:
+      g_scheduler.worker_wake_ups.fetch_add(1, std::memory_order_relaxed);
       sys::futex_wake(&worker->sleep_state, 1);
       break;
     case kSleepsInPoller:
+      g_scheduler.worker_wake_ups.fetch_add(1, std::memory_order_relaxed);
       poller_wake();
       break;
     default:
@@ -389,6 +394,10 @@ void become_spare(Worker* worker) {
   hand_out_deferred_signals(worker);
   hand_timers_to_poller(worker->processor);
   worker->processor = nullptr;
+  if (worker->stuck_call != nullptr) {
+    count_call(worker->stuck_call, tick_counter() - worker->stuck_since);
+    worker->stuck_call = nullptr;
+  }
   bool surplus;
   {
     SpinGuard guard(g_spare_lock);
@@ -408,6 +417,7 @@ void become_spare(Worker* worker) {
     sys::call(SYS_sigaltstack, &none, &old);
     if (old.ss_sp != nullptr) sys::call(SYS_munmap, old.ss_sp, old.ss_size);
     worker->tid = 0;
+    g_scheduler.live_workers.fetch_sub(1, std::memory_order_relaxed);
     {
       SpinGuard guard(g_spare_lock);
       worker->next_spare = g_unused_records;
@@ -439,6 +449,7 @@ void workers_reset_after_fork() {
   g_unused_records = nullptr;
   g_scheduler.workers.store(nullptr);
   g_scheduler.worker_count.store(0);
+  g_scheduler.live_workers.store(0);
 }
 
 }  // namespace coshim

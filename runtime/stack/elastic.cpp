@@ -250,13 +250,13 @@ bool elastic_touched(const void* address) {
   return true;
 }
 
-void elastic_reach(const void* address) {
+Coroutine* elastic_reach(const void* address) {
   StackSlot* slot = find_slot(address);
-  if (slot == nullptr) return;
-  Coroutine* owner = slot->owner;
-  if (owner == nullptr || owner == t_local.coroutine) return;
+  Coroutine* owner = slot != nullptr ? slot->owner : nullptr;
+  if (owner == nullptr || owner == t_local.coroutine) return nullptr;
+  owner->reached.fetch_add(1, std::memory_order_seq_cst);  // before the residency is read, as a resume does
   elastic_bring_back(owner);
-  owner->resident_since = tick_counter();
+  return owner;
 }
 
 IdleScan elastic_scan(Nanoseconds idle, bool save) {

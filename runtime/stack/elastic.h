@@ -25,9 +25,12 @@ void elastic_bring_back(Coroutine* coroutine);
 
 // By the fault handler: true where `address` lies in a slot and the access is worth another try.
 bool elastic_touched(const void* address);
-// Before a system call that gets `address`, which the kernel could not bring back: nothing where it lies in
-// no slot or in the caller's own.
-void elastic_reach(const void* address);
+// Before a system call that gets `address`, which the kernel could not bring back: gives whose stack it lies
+// in, to be let go of after the call; null where it lies in no slot, or in the caller's own.
+Coroutine* elastic_reach(const void* address);
+inline void elastic_let_go(Coroutine* owner) {
+  owner->reached.fetch_sub(1, std::memory_order_release);
+}
 
 struct IdleScan {
   size_t handled;    // saved or trimmed now

@@ -13,6 +13,8 @@
 
 namespace coshim {
 
+std::atomic<uintptr_t> g_slots_low{~uintptr_t{0}}, g_slots_high{0};
+
 namespace {
 
 constexpr size_t kPage = 4096;
@@ -130,6 +132,9 @@ bool add_chunk(SlotClass& slot_class) {
     return false;
   }
   g_chunks[index] = Chunk{base, slot_class.total_size, count, slots};
+  auto low = reinterpret_cast<uintptr_t>(base), high = low + count * slot_class.total_size;
+  if (low < g_slots_low.load()) g_slots_low.store(low);
+  if (high > g_slots_high.load()) g_slots_high.store(high);
   g_chunk_count.store(index + 1, std::memory_order_release);
   for (size_t i = 0; i < count; ++i) slots[i].base = base + i * slot_class.total_size;
   register_slots(g_chunks[index]);

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <atomic>
+
 namespace coshim {
 
 struct Coroutine;
@@ -34,6 +36,13 @@ struct StackSlot {
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);
 
+// Whether `address` may lie in a slot: a quick look at the lowest and the highest of all.
+extern std::atomic<uintptr_t> g_slots_low, g_slots_high;
+inline bool in_slots(const void* address) {
+  auto at = reinterpret_cast<uintptr_t>(address);
+  return at >= g_slots_low.load(std::memory_order_relaxed) &&
+         at < g_slots_high.load(std::memory_order_relaxed);
+}
 // The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
 StackSlot* find_slot(const void* address);
 inline bool in_guard(const StackSlot* slot, const void* address) {

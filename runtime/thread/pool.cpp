@@ -29,7 +29,7 @@ Coroutine* g_free;
 std::atomic<Block*> g_blocks{nullptr};
 size_t g_fresh_left;
 Coroutine* g_fresh;
-uint64_t g_next_id = 1;
+uint64_t g_next_id = 1, g_first_id = 1;  // this process's first; a fork's child goes on numbering
 // Differs between parent and child: process-shared objects remember their owner by it. A hash of the pid.
 uint64_t g_tid_base;
 uint64_t g_alive, g_peak;
@@ -124,7 +124,7 @@ Coroutine* coroutine_by_tid(pid_t tid) {
 
 CoroutineCounts coroutine_counts() {
   SpinGuard guard(g_lock);
-  return {g_next_id - 1, g_alive, g_peak};
+  return {g_next_id - g_first_id, g_alive, g_peak};
 }
 
 Thread* make_kernel_thread_record() {
@@ -157,6 +157,7 @@ Thread* make_kernel_thread_record() {
 }
 
 void abandon_coroutines_after_fork(Coroutine* self) {
+  g_first_id = g_next_id;
   for (Block* block = g_blocks.load(); block != nullptr; block = block->next) {
     for (size_t i = 0; i < block->count; ++i) {
       Coroutine* coroutine = &block->records[i];
@@ -173,6 +174,7 @@ void abandon_coroutines_after_fork(Coroutine* self) {
       release_coroutine(coroutine);
     }
   }
+  g_peak = g_alive;
 }
 
 void lock_pools_for_fork() {

@@ -20,6 +20,9 @@ MOST_KERNEL_THREADS = 24
 FEWEST_NATIVE_THREADS = 100
 SAMPLE_SECONDS = 0.003
 DUMP_SECONDS = 5
+SKIPPED = 77  # the program needs a privilege or a kernel that is not there
+# The library says so where the kernel lacks what a stack mode needs.
+MODE_MISSING = b"stacks stay private"
 
 
 def parse_arguments():
@@ -27,7 +30,8 @@ def parse_arguments():
     parser.add_argument("--program", required=True)
     parser.add_argument("--lib", help="the library to preload; without it the program runs natively")
     parser.add_argument("--workers", default="1")
-    parser.add_argument("--stack-mode", default="", help="COSHIM_STACK_MODE of the preloaded runs")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a variable of the preloaded runs, e.g. COSHIM_STACK_MODE=elastic")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=60, help="seconds after which a run counts as hung")
     parser.add_argument("--native-args", default="", help="arguments of the native runs")
@@ -71,10 +75,9 @@ def shim_environment(arguments, dump_path):
     environment = clean_environment()
     environment["LD_PRELOAD"] = os.path.abspath(arguments.lib)
     environment["COSHIM_WORKERS"] = arguments.workers
-    if arguments.stack_mode:
-        environment["COSHIM_STACK_MODE"] = arguments.stack_mode
     environment["COSHIM_DUMP_SIGNAL"] = "USR2"
     environment["COSHIM_DUMP_PATH"] = dump_path
+    environment.update(setting.split("=", 1) for setting in arguments.set)
     # For narrowing a failure down: BEHAVIOUR_COSHIM_LOG=debug reaches the program as COSHIM_LOG=debug.
     for name, value in os.environ.items():
         if name.startswith("BEHAVIOUR_COSHIM_"):
@@ -202,6 +205,12 @@ def judge_threads(arguments, run):
     return None
 
 
+def leave_if_skipped(run):
+    if run.status == SKIPPED:
+        print("skipped: the program says that it can't run here")
+        sys.exit(SKIPPED)
+
+
 def fail(number, what, run):
     print(f"FAILED in run {number}: {what}")
     print(f"--- stdout\n{run.output.decode(errors='replace')}--- stderr\n{run.errors.decode(errors='replace')}---")
@@ -216,12 +225,18 @@ def main():
     oracle = None
     if arguments.lib:
         oracle = run_once(arguments, preloaded=False)
+        leave_if_skipped(oracle)
         wrong = judge(arguments, oracle, None)
         if wrong:
             fail("0 (the native one)", wrong, oracle)
     most = 0
     for number in range(1, arguments.repeat + 1):
         run = run_once(arguments, preloaded=bool(arguments.lib))
+        if not arguments.lib:
+            leave_if_skipped(run)
+        if arguments.set and MODE_MISSING in run.errors:
+            print(f"skipped: {run.errors.decode(errors='replace').splitlines()[0]}")
+            sys.exit(SKIPPED)
         wrong = judge(arguments, run, oracle) or judge_threads(arguments, run)
         if wrong:
             fail(number, wrong, run)

@@ -110,16 +110,27 @@ def free_port():
     raise Failure("no free port")
 
 
-def is_listening(port):
-    """Looks into the kernel's table: a connection, just to see, would show in the program's logs."""
+def listening_sockets(port):
+    """The port's lines in the kernel's table: a connection, just to see, would show in the program's logs."""
     wanted = f":{port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(table, encoding="ascii") as lines:
             for line in lines:
                 words = line.split()
                 if words[1].endswith(wanted) and words[3] == "0A":
-                    return True
-    return False
+                    yield words
+                # Those that listen come first.
+                elif words[3] not in ("0A", "st"):
+                    break
+
+
+def is_listening(port):
+    return any(True for _ in listening_sockets(port))
+
+
+def waiting_to_be_accepted(port):
+    """How many connections the kernel has established that the server has not accepted yet."""
+    return sum(int(words[4].split(":")[1], 16) for words in listening_sockets(port))
 
 
 def status_field(pid, field):

@@ -73,9 +73,6 @@ class Microsocks(scenario.Service):
             return await traffic.connect(self.port)
         return (await self._tunnel(by_address(self.origin.port)))[0]
 
-    def idle_descriptors(self, number):
-        return 1 if number % 2 == 0 else 2
-
     async def resume_idle(self, connection, number):
         start = b""
         if number % 2 == 0:

@@ -47,12 +47,8 @@ class Service:
         return {}
 
     async def open_idle(self, number):
-        """Returns an idle connection; idle_descriptors says how many descriptors it is to cost the server."""
+        """Returns an idle connection."""
         raise NotImplementedError
-
-    def idle_descriptors(self, number):
-        """Descriptors of the server that the idle connection of this number is known to hold: a lower bound."""
-        return 1
 
     async def resume_idle(self, connection, number):
         """Goes on with an idle connection and returns the answer."""
@@ -85,9 +81,8 @@ class Run:
 
     async def go(self):
         self.server.wait_until_listening(self.service.port)
-        at_rest = harness.count_descriptors(self.server.pid)
         self.outcome.answers.update(await self.service.oddities())
-        idle = await self._open_idle(at_rest)
+        idle = await self._open_idle()
         await self._wait_for_threads()
         watcher = asyncio.ensure_future(self._watch_threads())
         try:
@@ -99,25 +94,21 @@ class Run:
         await self._stop(idle)
         return self.outcome
 
-    async def _open_idle(self, wanted):
+    async def _open_idle(self):
         """Opens the idle connections in batches and waits until the server has accepted each batch."""
         idle = {}
         for start in range(0, self.idle, self.service.opened_at_once):
             numbers = range(start, min(start + self.service.opened_at_once, self.idle))
             opened = await in_parallel([self.service.open_idle(number) for number in numbers], len(numbers))
             idle.update(zip(numbers, opened))
-            wanted += sum(self.service.idle_descriptors(number) for number in numbers)
-            await self._wait_for_descriptors(wanted)
+            await self._wait_until_accepted()
         return idle
 
-    async def _wait_for_descriptors(self, wanted):
+    async def _wait_until_accepted(self):
         deadline = time.monotonic() + ACCEPT_SECONDS
-        while True:
-            have = harness.count_descriptors(self.server.pid)
-            if have >= wanted:
-                return
+        while harness.waiting_to_be_accepted(self.service.port) != 0:
             if time.monotonic() > deadline:
-                raise Failure(f"the server holds {have} descriptors after {ACCEPT_SECONDS} s, {wanted} expected")
+                raise Failure(f"connections wait to be accepted for {ACCEPT_SECONDS} s")
             await asyncio.sleep(0.005)
 
     async def _wait_for_threads(self):

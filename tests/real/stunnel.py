@@ -89,9 +89,6 @@ class Stunnel(scenario.Service):
             await connection.exchange(self._idle_request(1))
         return connection
 
-    def idle_descriptors(self, number):
-        return 1 if number % 4 == 0 else 2
-
     @staticmethod
     def _idle_request(number):
         return traffic.http_request("GET", f"/bytes/{number}")

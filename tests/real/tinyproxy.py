@@ -86,9 +86,6 @@ class Tinyproxy(scenario.Service):
             return connection
         return (await self._tunnel())[0]
 
-    def idle_descriptors(self, number):
-        return 1 if number % 2 == 0 else 2
-
     def _idle_request(self, number):
         return traffic.http_request("GET", self._target(f"/bytes/{number}"))
 

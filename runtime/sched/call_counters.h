@@ -1,0 +1,33 @@
+// What blocked kernel threads, by name: a fixed table, written by whoever blocks or finds one blocked, read
+// by the dump and the statistics.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <atomic>
+
+#include "runtime/diag/statistics_layout.h"
+
+namespace coshim {
+
+struct CallCounter {
+  std::atomic<const char*> name{nullptr};  // set once; a static text
+  std::atomic<uint64_t> calls{0}, blocked{0}, ticks{0};
+  BlockedCallKind kind = BlockedCallKind::region;
+};
+
+// The counter of `name`, made at its first use; the same text at two addresses may have two. When the table
+// is full: the one called "other". Never null. No lock.
+CallCounter* call_counter(const char* name, BlockedCallKind kind);
+// A call that has ended, after this time.
+void count_call(CallCounter* counter, uint64_t ticks);
+
+// The system call that kernel thread `tid` of this process stands in, as a static text; null: it is running.
+const char* system_call_of(pid_t tid);
+
+constexpr size_t kCallCounters = kBlockedCalls;
+extern CallCounter g_call_counters[kCallCounters];
+
+}  // namespace coshim
