@@ -32,10 +32,7 @@ std::atomic<uint32_t> g_requested{0};
 std::atomic<bool> g_writing{false};
 
 void on_dump_signal(int, siginfo_t* info, void* context) {
-<<<<<<< HEAD
   if (is_freeze_request(info)) return freeze_here(context);
-=======
->>>>>>> main
   if (stand_still_for_dump(context)) return;  // the dump itself asked for this kernel thread
   if (info->si_code == SI_QUEUE && static_cast<uint32_t>(info->si_value.sival_int) == kAskStatistics) {
     statistics_ask();

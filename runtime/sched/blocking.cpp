@@ -18,13 +18,7 @@ void give_up_processor(Worker* worker) {
   bind_worker(processor);
 }
 
-<<<<<<< HEAD
-void begin_blocking(const char* call_name, bool likely_long) {
-=======
-}  // namespace
-
 BlockingCall begin_blocking(const char* call_name, bool likely_long) {
->>>>>>> main
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;

@@ -104,17 +104,11 @@ void look_at(Processor* processor, Nanoseconds now) {
 void sleep_until_work() {
   g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
   uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
-<<<<<<< HEAD
   while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 && !somebody_waits_for_stack() &&
-         g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested()) {
-    sys::futex_wait(&g_wake_word, seen, nullptr);
-=======
-  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
          g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested() && !statistics_asked()) {
     Nanoseconds until = statistics_lease_end();
     timespec timeout = to_timespec(until);
     if (sys::futex_wait(&g_wake_word, seen, until == kForever ? nullptr : &timeout) == -ETIMEDOUT) break;
->>>>>>> main
   }
   g_scheduler.monitor_asleep.store(false, std::memory_order_seq_cst);
 }
