@@ -35,8 +35,15 @@ HOOK(int, semtimedop, (int id, sembuf* operations, size_t count, const timespec*
   if (!in_coroutine()) return real::semtimedop(id, operations, count, timeout);
   const timespec at_once{0, 0};
   COSHIM_RETURN_UNLESS(real::semtimedop(id, operations, count, &at_once), EAGAIN);
+  const Nanoseconds deadline = timeout != nullptr ? deadline_after(to_nanoseconds(*timeout)) : kForever;
   BlockingRegion region("semtimedop");
-  return real::semtimedop(id, operations, count, timeout);
+  int result = real::semtimedop(id, operations, count, timeout);
+  while (result < 0 && errno == EINTR && region.was_frozen()) {
+    Nanoseconds remaining = deadline - monotonic_now();
+    timespec left = to_timespec(remaining > 0 ? remaining : 0);
+    result = real::semtimedop(id, operations, count, deadline == kForever ? nullptr : &left);
+  }
+  return result;
 }
 
 HOOK(int, semop, (int id, sembuf* operations, size_t count)) {
@@ -50,7 +57,7 @@ HOOK(int, msgsnd, (int id, const void* message, size_t size, int flags)) {
   if ((flags & IPC_NOWAIT) != 0) return real::msgsnd(id, message, size, flags);
   COSHIM_RETURN_UNLESS(real::msgsnd(id, message, size, flags | IPC_NOWAIT), EAGAIN);
   BlockingRegion region("msgsnd");
-  return real::msgsnd(id, message, size, flags);
+  return region.repeat([&] { return real::msgsnd(id, message, size, flags); });
 }
 
 HOOK(ssize_t, msgrcv, (int id, void* message, size_t size, long type, int flags)) {
@@ -59,7 +66,7 @@ HOOK(ssize_t, msgrcv, (int id, void* message, size_t size, long type, int flags)
   if ((flags & IPC_NOWAIT) != 0) return real::msgrcv(id, message, size, type, flags);
   COSHIM_RETURN_UNLESS(real::msgrcv(id, message, size, type, flags | IPC_NOWAIT), ENOMSG);
   BlockingRegion region("msgrcv");
-  return real::msgrcv(id, message, size, type, flags);
+  return region.repeat([&] { return real::msgrcv(id, message, size, type, flags); });
 }
 
 // A time that has passed is a try: ETIMEDOUT says that the call would wait (mq_receive(3)).

@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "runtime/diag/saved_stack.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/stack/slot.h"
 
 namespace coshim {
@@ -157,10 +159,14 @@ void Describer::print_backtrace(Output& out, Coroutine* coroutine) {
     uint64_t switches = coroutine->switches;
     CoroutineState state = coroutine->state.load(std::memory_order_acquire);
     size_t count = 0;
-    if (state == CoroutineState::running) {
+    if (coroutine->frozen.load(std::memory_order_acquire) == kFrozen) {
+      count = walk_shared_stack(coroutine, frames, kMaximumFrames);
+    } else if (state == CoroutineState::running) {
       if (!walk_running(coroutine, frames, kMaximumFrames, &count)) continue;
     } else if (state == CoroutineState::parked || state == CoroutineState::runnable) {
-      count = walk_stack(start_of_parked(coroutine->stack_pointer), frames, kMaximumFrames);
+      count = coroutine->shared_stack != nullptr
+                  ? walk_shared_stack(coroutine, frames, kMaximumFrames)
+                  : walk_stack(start_of_parked(coroutine->stack_pointer), frames, kMaximumFrames);
       // It may have gone on while we walked.
       if (coroutine->switches != switches || coroutine->state.load(std::memory_order_acquire) != state)
         continue;
@@ -186,7 +192,11 @@ void Describer::describe(Output& out, Coroutine* coroutine) {
   format_symbol(text, sizeof(text), start);
   out.print("\n  started in %s; switches %lu; stack %lu KiB", text, coroutine->switches,
             coroutine->stack_size / 1024);
-  if (state == CoroutineState::parked && !coroutine->user_stack && coroutine->slot != nullptr) {
+  if (coroutine->shared_stack != nullptr) {
+    out.print(
+        ", shared; %lu bytes in use%s", shared_stack_bytes(coroutine).size,
+        coroutine->frozen.load(std::memory_order_acquire) == kFrozen ? ", waits for its turn on it" : "");
+  } else if (state == CoroutineState::parked && !coroutine->user_stack && coroutine->slot != nullptr) {
     auto used = coroutine->slot->stack_top - static_cast<char*>(coroutine->stack_pointer);
     out.print(", %ld bytes in use", static_cast<long>(used));
   }

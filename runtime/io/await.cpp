@@ -139,6 +139,7 @@ class Waiting {
     }
     BlockingRegion region("poll");
     long result = sys::call(SYS_ppoll, &descriptor, 1, timeout, nullptr, 8);
+    if (result == -EINTR && region.was_frozen()) return 0;
     return result < 0 ? result : result == 0 ? -EAGAIN : 0;
   }
 
@@ -246,7 +247,8 @@ long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, 
     bool attempted = !waiting.has_entry() || !waiting.sure_to_fail();
     long result = attempted ? attempt(context, waiting.fd()) : -EAGAIN;
     if (result == -EAGAIN && options.check_nonblocking && program_wants_nonblocking(waiting.fd())) {
-      // What poll(2) has told the program may not have reached our poller yet: only the kernel may say EAGAIN.
+      // What poll(2) has told the program may not have reached our poller yet: only the kernel may say
+      // EAGAIN.
       if (attempted) return -EAGAIN;
       result = attempt(context, waiting.fd());
       if (result == -EAGAIN) return -EAGAIN;
