@@ -42,7 +42,7 @@ with_shim() { [ "${#hows[@]}" -eq 2 ]; }
 
 install_packages() {
   local packages=(g++ cmake make) missing=() package as_root=()
-  if with_shim; then packages+=(libunwind-14-dev libgtest-dev python3); fi
+  if with_shim; then packages+=(libgtest-dev python3); fi
   command -v dpkg-query >/dev/null || return 0 # not a Debian: the build says what it lacks
   for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

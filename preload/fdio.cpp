@@ -1,8 +1,10 @@
-// read, write and their relatives, by what the descriptor is: sockets go the way of recv and send; pipes and
-// their like take RWF_NOWAIT; what has neither is polled, then called; regular files are just called (a slow
-// disk is the monitor's).
+// read, write and their relatives (splice.cpp: between two descriptors), by what the descriptor is: sockets
+// go the way of recv and send; pipes and their like take RWF_NOWAIT; what has neither is polled, then called;
+// regular files are just called (a slow disk is the monitor's).
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "preload/transfer.h"
@@ -26,6 +28,28 @@ void learn_without_nowait(int fd, uint8_t bit) {
     __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
 }
 
+// The kernel's struct termios (asm-generic/termbits.h).
+struct KernelTermios {
+  uint32_t input_flags, output_flags, control_flags, local_flags;
+  uint8_t line, characters[19];
+};
+
+// Ready, or a call on it would not wait anyway: then the kernel's own answer counts.
+bool may_call(int fd, short events) {
+  return ready_now(fd, events) || program_wants_nonblocking(fd);
+}
+
+// Terminals that read(2) does not wait for by their readiness alone (termios(3)): in raw mode with VMIN 0 it
+// ends after VTIME, and one that is not in the foreground gets SIGTTIN or EIO.
+bool answers_by_itself(int fd) {
+  KernelTermios terminal{};
+  if (sys::call(SYS_ioctl, fd, TCGETS, &terminal) != 0) return false;
+  if ((terminal.local_flags & ICANON) == 0 && terminal.characters[VMIN] == 0) return true;
+  pid_t foreground = 0;
+  return sys::call(SYS_ioctl, fd, TIOCGPGRP, &foreground) == 0 && foreground > 0 &&
+         foreground != sys::call(SYS_getpgid, 0);
+}
+
 // One read that does not wait; -EAGAIN where it would.
 long try_readv(int fd, const iovec* vector, int count) {
   if (knows_nowait(fd, kReadWithout)) {
@@ -33,7 +57,7 @@ long try_readv(int fd, const iovec* vector, int count) {
     if (result != -EOPNOTSUPP) return result;
     learn_without_nowait(fd, kReadWithout);
   }
-  if (!ready_now(fd, POLLIN)) return -EAGAIN;
+  if (!may_call(fd, POLLIN) && !answers_by_itself(fd)) return -EAGAIN;
   BlockingRegion region("read", false);  // somebody else may be faster
   return sys::call(SYS_readv, fd, vector, count);
 }
@@ -44,7 +68,7 @@ long try_writev(int fd, const iovec* vector, int count) {
     if (result != -EOPNOTSUPP) return result;
     learn_without_nowait(fd, kWriteWithout);
   }
-  if (!ready_now(fd, POLLOUT)) return -EAGAIN;
+  if (!may_call(fd, POLLOUT)) return -EAGAIN;
   BlockingRegion region("write", false);
   return sys::call(SYS_writev, fd, vector, count);
 }
@@ -106,25 +130,6 @@ ssize_t write_vector(int fd, const iovec* vector, int count) {
   return write_pieces(fd, vector, count, static_cast<size_t>(total));
 }
 
-// splice(2) and its relatives wait for two descriptors at once: wait for both, then the call, which may still
-// block a little.
-template <typename Call>
-long between(int in, int out, Call&& call) {
-  cancellation_point();
-  auto wait_for = [](int fd, Direction direction, short events) -> long {
-    if (fd < 0 || just_call(descriptor_kind(fd))) return 0;
-    AwaitOptions options;
-    options.direction = direction;
-    return await_restarting(fd, options,
-                            [&](int current) -> long { return ready_now(current, events) ? 0 : -EAGAIN; });
-  };
-  long error = wait_for(in, Direction::readable, POLLIN);
-  if (error == 0) error = wait_for(out, Direction::writable, POLLOUT);
-  if (error < 0 && error != -EAGAIN) return error;
-  BlockingRegion region("splice", false);
-  return call();
-}
-
 }  // namespace
 
 HOOK(ssize_t, read, (int fd, void* buffer, size_t length)) {
@@ -165,33 +170,6 @@ HOOK(ssize_t, pwritev2, (int fd, const iovec* vector, int count, off_t offset, i
   return write_vector(fd, vector, count);
 }
 
-HOOK(ssize_t, sendfile, (int out, int in, off_t* offset, size_t count)) {
-  if (!in_coroutine()) return real::sendfile(out, in, offset, count);
-  return return_errno<ssize_t>(
-      between(in, out, [&] { return sys::call(SYS_sendfile, out, in, offset, count); }));
-}
-
-HOOK(ssize_t, splice,
-     (int in, loff_t* in_offset, int out, loff_t* out_offset, size_t length, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0)
-    return real::splice(in, in_offset, out, out_offset, length, flags);
-  return return_errno<ssize_t>(
-      between(in, out, [&] { return sys::call(SYS_splice, in, in_offset, out, out_offset, length, flags); }));
-}
-
-HOOK(ssize_t, tee, (int in, int out, size_t length, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::tee(in, out, length, flags);
-  return return_errno<ssize_t>(between(in, out, [&] { return sys::call(SYS_tee, in, out, length, flags); }));
-}
-
-HOOK(ssize_t, vmsplice, (int fd, const iovec* vector, size_t count, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::vmsplice(fd, vector, count, flags);
-  long mode = sys::call(SYS_fcntl, fd, F_GETFL);
-  bool reads = mode >= 0 && (mode & O_ACCMODE) == O_RDONLY;
-  return return_errno<ssize_t>(between(reads ? fd : -1, reads ? -1 : fd,
-                                       [&] { return sys::call(SYS_vmsplice, fd, vector, count, flags); }));
-}
-
 HOOK(int, eventfd_read, (int fd, eventfd_t* value)) {
   if (!in_coroutine()) return real::eventfd_read(fd, value);
   return hook_read(fd, value, sizeof(*value)) == sizeof(*value) ? 0 : -1;
@@ -204,13 +182,13 @@ HOOK(int, eventfd_write, (int fd, eventfd_t value)) {
 
 HOOK(int, fsync, (int fd)) {
   cancellation_point();
-  BlockingRegion region("fsync", false);
+  BlockingRegion region("fsync");
   return real::fsync(fd);
 }
 
 HOOK(int, fdatasync, (int fd)) {
   cancellation_point();
-  BlockingRegion region("fdatasync", false);
+  BlockingRegion region("fdatasync");
   return real::fdatasync(fd);
 }
 

@@ -9,6 +9,7 @@
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
+#include "preload/kernel_wait.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/sched/blocking.h"
 
@@ -116,11 +117,9 @@ HOOK(int, fcntl, (int fd, int command, long argument)) {
       return result;
     }
     case F_SETLKW:
-    case F_OFD_SETLKW: {
-      cancellation_point();
-      BlockingRegion region("fcntl");
+    case F_OFD_SETLKW:
+      if (in_coroutine()) return wait_for_record_lock(fd, command, reinterpret_cast<void*>(argument));
       return real::fcntl(fd, command, argument);
-    }
     default:
       return real::fcntl(fd, command, argument);
   }

@@ -71,6 +71,7 @@ HOOK(int, pthread_getname_np, (pthread_t thread, char* buffer, size_t size)) {
 }
 
 HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {
+  if (option == PR_SET_SECCOMP && runtime_started()) entering_seccomp();
   if (option == PR_SET_NAME) {
     char name[kNameSize];
     strncpy(name, reinterpret_cast<const char*>(a), kNameSize - 1);

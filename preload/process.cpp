@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "preload/cancel.h"
+#include "preload/kernel_wait.h"
 #include "preload/region.h"
 #include "runtime/io/await.h"
 #include "runtime/io/descriptor_table.h"
@@ -98,6 +99,14 @@ COSHIM_REGION(pclose, true)
 
 namespace {
 
+// A WNOHANG call that gave 0 as a failure with an errno of its own.
+constexpr int kNoChild = EAGAIN;
+pid_t fails_at_zero(pid_t result) {
+  if (result != 0) return result;
+  errno = kNoChild;
+  return -1;
+}
+
 // Calls try_once(), which gives 0 while the child has not changed, whenever the process behind `pid` (or the
 // pidfd) has ended. -EOPNOTSUPP: it can't be waited for in this way.
 template <typename Try>
@@ -131,8 +140,10 @@ pid_t wait_child(pid_t pid, int* status, int options, struct rusage* usage) {
     result = wait_on_descriptor(pid, -1, try_once);
     if (result != -EOPNOTSUPP) return return_errno<pid_t>(result);
   }
-  BlockingRegion region("wait4");
-  return real::wait4(pid, status, options, usage);
+  return wait_within_limit(
+      "wait4", Interrupted::restarts, kForever,
+      [&]() -> pid_t { return fails_at_zero(real::wait4(pid, status, options | WNOHANG, usage)); },
+      [](int error) { return error == kNoChild; }, [&] { return real::wait4(pid, status, options, usage); });
 }
 
 }  // namespace
@@ -172,8 +183,14 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
     if (result == -EOPNOTSUPP) result = 0;
   }
   if (result == 0) {
-    BlockingRegion region("waitid");
-    return real::waitid(type, id, info, options);
+    return wait_within_limit(
+        "waitid", Interrupted::restarts, kForever,
+        [&] {
+          long tried = try_once();
+          if (tried > 0 && info != nullptr) *info = found;
+          return tried > 0 ? 0 : fails_at_zero(return_errno<pid_t>(tried));
+        },
+        [](int error) { return error == kNoChild; }, [&] { return real::waitid(type, id, info, options); });
   }
   if (result < 0) return return_errno<int>(result);
   if (info != nullptr) *info = found;

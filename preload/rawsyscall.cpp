@@ -234,6 +234,7 @@ HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f
   if (number == SYS_futex) return return_errno(futex_call(call.a, call.b, call.c, call.d, call.e, call.f));
   if (!runtime_started() || t_local.vfork_child) return return_errno(call.raw());
   if (number == SYS_exit_group) statistics_at_exit();
+  if (number == SYS_seccomp) entering_seccomp();
   int saved = errno;
   long result = is_fork(call) ? fork_by_number(call) : dispatch(call);
   errno = saved;

@@ -1,5 +1,6 @@
 // Names: hosts, services, users, groups, and the system log. What libc does inside itself (nss modules,
-// /etc/hosts, DNS over sockets, nscd) cannot be hooked by name, so the kernel thread does it (DESIGN §9).
+// /etc/hosts, DNS over sockets, nscd) cannot be hooked by name, so the kernel thread does it (DESIGN §9), at
+// most COSHIM_BLOCKING at once (runtime/sched/places.h).
 #include <netdb.h>
 
 #include "preload/region.h"
@@ -12,6 +13,7 @@ HOOK(int, getaddrinfo, (const char* node, const char* service, const addrinfo* h
   bool numeric = hints != nullptr && (node == nullptr || (hints->ai_flags & AI_NUMERICHOST) != 0) &&
                  (service == nullptr || (hints->ai_flags & AI_NUMERICSERV) != 0);
   if (numeric || !in_coroutine()) return real::getaddrinfo(node, service, hints, result);
+  Place place(PlaceKind::names);
   BlockingRegion region("getaddrinfo");
   return real::getaddrinfo(node, service, hints, result);
 }
@@ -23,43 +25,46 @@ HOOK(int, getnameinfo,
                  (service == nullptr || (flags & NI_NUMERICSERV) != 0);
   if (numeric || !in_coroutine())
     return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
+  Place place(PlaceKind::names);
   BlockingRegion region("getnameinfo");
   return real::getnameinfo(address, length, host, host_size, service, service_size, flags);
 }
 
-COSHIM_REGION(gethostbyname, true)
-COSHIM_REGION(gethostbyname2, true)
-COSHIM_REGION(gethostbyaddr, true)
-COSHIM_REGION(gethostbyname_r, true)
-COSHIM_REGION(gethostbyname2_r, true)
-COSHIM_REGION(gethostbyaddr_r, true)
-COSHIM_REGION(gethostent_r, false)
-COSHIM_REGION(gethostent, false)
+COSHIM_NAME_REGION(gethostbyname, true)
+COSHIM_NAME_REGION(gethostbyname2, true)
+COSHIM_NAME_REGION(gethostbyaddr, true)
+COSHIM_NAME_REGION(gethostbyname_r, true)
+COSHIM_NAME_REGION(gethostbyname2_r, true)
+COSHIM_NAME_REGION(gethostbyaddr_r, true)
+COSHIM_NAME_REGION(gethostent_r, false)
+COSHIM_NAME_REGION(gethostent, false)
+COSHIM_NAME_REGION(res_query, true)
+COSHIM_NAME_REGION(res_search, true)
+COSHIM_NAME_REGION(res_querydomain, true)
+COSHIM_NAME_REGION(res_send, true)
+COSHIM_NAME_REGION(res_nquery, true)
+COSHIM_NAME_REGION(res_nsearch, true)
+COSHIM_NAME_REGION(res_nquerydomain, true)
+COSHIM_NAME_REGION(res_nsend, true)
+COSHIM_NAME_REGION(getservbyname, false)
+COSHIM_NAME_REGION(getservbyport, false)
+COSHIM_NAME_REGION(getservbyname_r, false)
+COSHIM_NAME_REGION(getservbyport_r, false)
+COSHIM_NAME_REGION(getpwnam, false)
+COSHIM_NAME_REGION(getpwuid, false)
+COSHIM_NAME_REGION(getpwnam_r, false)
+COSHIM_NAME_REGION(getpwuid_r, false)
+COSHIM_NAME_REGION(getgrnam, false)
+COSHIM_NAME_REGION(getgrgid, false)
+COSHIM_NAME_REGION(getgrnam_r, false)
+COSHIM_NAME_REGION(getgrgid_r, false)
+COSHIM_NAME_REGION(initgroups, false)
+COSHIM_NAME_REGION(getgrouplist, false)
+COSHIM_NAME_REGION(openlog, false)
+
+// What waits here is done on threads of glibc's own: 20 at most.
 COSHIM_REGION(getaddrinfo_a, false)
 COSHIM_REGION(gai_suspend, true)
-COSHIM_REGION(res_query, true)
-COSHIM_REGION(res_search, true)
-COSHIM_REGION(res_querydomain, true)
-COSHIM_REGION(res_send, true)
-COSHIM_REGION(res_nquery, true)
-COSHIM_REGION(res_nsearch, true)
-COSHIM_REGION(res_nquerydomain, true)
-COSHIM_REGION(res_nsend, true)
-COSHIM_REGION(getservbyname, false)
-COSHIM_REGION(getservbyport, false)
-COSHIM_REGION(getservbyname_r, false)
-COSHIM_REGION(getservbyport_r, false)
-COSHIM_REGION(getpwnam, false)
-COSHIM_REGION(getpwuid, false)
-COSHIM_REGION(getpwnam_r, false)
-COSHIM_REGION(getpwuid_r, false)
-COSHIM_REGION(getgrnam, false)
-COSHIM_REGION(getgrgid, false)
-COSHIM_REGION(getgrnam_r, false)
-COSHIM_REGION(getgrgid_r, false)
-COSHIM_REGION(initgroups, false)
-COSHIM_REGION(getgrouplist, false)
-COSHIM_REGION(openlog, false)
 
 // libc holds a lock of its own while it talks to the log: who waits for that lock would cost a kernel thread
 // each. So coroutines wait here, for a mutex that parks them, and only one at a time goes on to libc's.

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "preload/cancel.h"
+#include "preload/go_runtime.h"
 #include "preload/hook.h"
 #include "preload/sync.h"
 #include "runtime/base/log.h"
@@ -123,6 +124,7 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 
 HOOK(int, pthread_create,
      (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
+  if (belongs_to_go(start)) return real::pthread_create(thread, attributes, start, argument);
   if ((attributes != nullptr && wants_real_time(attributes)) || !threads_can_be_ours()) {
     return real::pthread_create(thread, attributes, start, argument);
   }

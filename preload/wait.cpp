@@ -53,6 +53,9 @@ int epoll_until(int fd, epoll_event* events, int maximum, Nanoseconds deadline) 
 template <typename Call>
 int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline, Call&& call) {
   cancellation_point();
+  // An unreadable mask is EFAULT, which a call with a wrong `how` tells (rt_sigprocmask(2)).
+  if (sys::call(SYS_rt_sigprocmask, -1, mask, nullptr, kMaskSize) == -EFAULT)
+    return return_errno<int>(-EFAULT);
   sys::KernelSignalSet kernel_mask;
   memcpy(&kernel_mask, mask, sizeof(kernel_mask));
   const uint32_t handlers_before = t_local.handlers_run;
@@ -68,6 +71,15 @@ int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline,
   end_signal_suspend();
   errno = error;
   return result;
+}
+
+// Is the mask the one that the coroutine has anyway? Then nothing is to be swapped.
+bool is_own_mask(const sigset_t* mask) {
+  sys::KernelSignalSet kernel_mask;
+  if (sys::call(SYS_rt_sigprocmask, -1, mask, nullptr, kMaskSize) == -EFAULT) return false;
+  memcpy(&kernel_mask, mask, sizeof(kernel_mask));
+  constexpr sys::KernelSignalSet kNever = sys::signal_bit(SIGKILL) | sys::signal_bit(SIGSTOP);
+  return ((kernel_mask ^ t_local.coroutine->signal_mask) & sys::kAllSignals & ~kNever) == 0;
 }
 
 // select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
@@ -173,7 +185,7 @@ HOOK(int, __poll_chk, (pollfd * fds, nfds_t count, int timeout, size_t room)) {
 HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask)) {
   bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
   if (!in_coroutine() || bad_time) return real::ppoll(fds, count, timeout, mask);
-  if (mask != nullptr) {
+  if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("ppoll", mask, deadline_of(timeout),
                           [&](const timespec* left) { return real::ppoll(fds, count, left, mask); });
   }
@@ -212,7 +224,7 @@ HOOK(int, pselect,
       const sigset_t* mask)) {
   bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
   if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
-  if (mask != nullptr) {
+  if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("pselect", mask, deadline_of(timeout), [&](const timespec* left) {
       return real::pselect(count, reads, writes, exceptions, left, mask);
     });
@@ -229,6 +241,7 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int maximum, int timeout)) {
 HOOK(int, epoll_pwait, (int fd, epoll_event* events, int maximum, int timeout, const sigset_t* mask)) {
   if (mask == nullptr) return hook_epoll_wait(fd, events, maximum, timeout);
   if (!in_coroutine() || timeout == 0) return real::epoll_pwait(fd, events, maximum, timeout, mask);
+  if (is_own_mask(mask)) return hook_epoll_wait(fd, events, maximum, timeout);
   return wait_with_mask("epoll_pwait", mask, deadline_of_milliseconds(timeout), [&](const timespec* left) {
     return real::epoll_pwait2(fd, events, maximum, left, mask);
   });
@@ -238,7 +251,7 @@ HOOK(int, epoll_pwait2,
      (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
   bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
   if (!in_coroutine() || bad_time) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
-  if (mask != nullptr) {
+  if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("epoll_pwait2", mask, deadline_of(timeout), [&](const timespec* left) {
       return real::epoll_pwait2(fd, events, maximum, left, mask);
     });

@@ -133,6 +133,13 @@ Outcome read_hog_time(const char* text) {
   return Outcome::good;
 }
 
+Outcome read_blocking(const char* text) {
+  uint64_t limit = 0;
+  if (!parse_integer(text, 1, 100000, &limit)) return Outcome::malformed;
+  g_config.blocking_limit = static_cast<int>(limit);
+  return Outcome::good;
+}
+
 Outcome read_io(const char* text) {
   return only_default(one_of(text, "epoll", "uring"), strcmp(text, "epoll") == 0);
 }
@@ -182,6 +189,10 @@ Outcome read_dump_format(const char* text) {
   if (!one_of(text, "text", "json")) return Outcome::malformed;
   g_config.dump_json = text[0] == 'j';
   return Outcome::good;
+}
+
+Outcome read_dump_full(const char* text) {
+  return outcome(parse_boolean(text, &g_config.dump_full));
 }
 
 Outcome read_log_level(const char* text) {
@@ -244,6 +255,10 @@ constexpr Row kRows[] = {
       "milliseconds",
       "10"},
      read_hog_time},
+    {{"COSHIM_BLOCKING",
+      "kernel threads in look-ups of names at once, and as many in file locks and System V IPC: 1 to 100000",
+      "64"},
+     read_blocking},
     {{"COSHIM_IO", "how descriptors are waited for: epoll or uring", "epoll"}, read_io},
     {{"COSHIM_NATIVE",
       "threads that stay kernel threads: globs of start routine, module or thread name, separated by , or ;",
@@ -260,6 +275,8 @@ constexpr Row kRows[] = {
      read_dump_signal},
     {{"COSHIM_DUMP_PATH", "file that dumps go to; %p is the process id", "stderr"}, read_dump_path},
     {{"COSHIM_DUMP_FORMAT", "how dumps are written: text or json", "text"}, read_dump_format},
+    {{"COSHIM_DUMP_FULL", "1: a block for every thread, however many are alike; 0 or 1", "0"},
+     read_dump_full},
     {{"COSHIM_LOG", "what is reported: error, warn, info or debug", "warn"}, read_log_level},
     {{"COSHIM_LOG_PATH", "file that reports are appended to; not a symbolic link", "stderr"}, read_log_path},
     {{"COSHIM_STATS", "1: a summary at exit; 0 or 1", "0"}, read_stats},

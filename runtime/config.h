@@ -23,10 +23,12 @@ struct Config {
   size_t guard_size = 0;                  // COSHIM_GUARD_SIZE in bytes; 0: the attribute's
   int workers = 0;                        // COSHIM_WORKERS; 0: the CPUs in the affinity mask
   Nanoseconds hog_time = 10000000;        // COSHIM_HOG_MS
+  int blocking_limit = 64;                // COSHIM_BLOCKING
   const char* native_patterns = nullptr;  // COSHIM_NATIVE: globs separated by , or ; null: none
   int dump_signal = 0;                    // COSHIM_DUMP_SIGNAL; never 0 after read_config
   const char* dump_path = nullptr;        // COSHIM_DUMP_PATH with %p for the pid; null: stderr
   bool dump_json = false;                 // COSHIM_DUMP_FORMAT=json
+  bool dump_full = false;                 // COSHIM_DUMP_FULL
   bool stats = false;                     // COSHIM_STATS
 };
 

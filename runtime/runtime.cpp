@@ -6,12 +6,14 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
+#include "runtime/base/sandbox.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 #include "runtime/io/ring.h"
+#include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
 #include "runtime/stack/pager.h"
@@ -137,6 +139,11 @@ Coroutine* coroutine_of(pthread_t thread) {
   return record != nullptr && record->is_coroutine ? static_cast<Coroutine*>(record) : nullptr;
 }
 
+void entering_seccomp() {
+  note_seccomp();
+  elastic_stop();
+}
+
 void runtime_before_fork() {
   enter_critical();
   if (!runtime_started()) return;
@@ -187,10 +194,12 @@ void runtime_after_fork_in_child() {
     lot_reset_after_fork();
     poller_reset_after_fork();
     ring_reset_after_fork();
+    places_reset_after_fork();
     descriptors_reset_after_fork();
     g_descriptors_active.store(false, std::memory_order_release);
     abandon_coroutines_after_fork(t_local.former);
     statistics_after_fork_in_child();
+    dump_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
   }

@@ -64,7 +64,7 @@ inline long futex_wake(const void* address, int count) {
 
 // The kernel's signal set: one bit a signal, bit 0 is signal 1.
 using KernelSignalSet = uint64_t;
-inline KernelSignalSet signal_bit(int signal) {
+constexpr KernelSignalSet signal_bit(int signal) {
   return KernelSignalSet{1} << (signal - 1);
 }
 // Everything that may be blocked. 32 and 33 are glibc's own (SIGCANCEL, SIGSETXID): setuid() waits until

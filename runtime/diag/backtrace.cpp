@@ -1,76 +1,129 @@
 #include "runtime/diag/backtrace.h"
 
-#include <libunwind.h>
+#include <signal.h>
 #include <ucontext.h>
 
 #include "preload/swap/swap.h"
 #include "runtime/base/system_call.h"
+#include "runtime/thread/thread.h"
 
 namespace coshim {
 
-thread_local jmp_buf* t_fault_recovery __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local void** t_fault_recovery __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 
-// unw_step() in its own frame: nothing of it is live after a fault.
-__attribute__((noinline)) size_t walk(const UnwindStart& start, uintptr_t* frames, size_t capacity,
-                                      size_t* reached) {
-  unw_context_t context;
-  unw_cursor_t cursor;
-  unw_getcontext(&context);
-  unw_init_local(&cursor, &context);
-  unw_set_reg(&cursor, UNW_X86_64_RSP, start.rsp);
-  unw_set_reg(&cursor, UNW_X86_64_RBP, start.rbp);
-  unw_set_reg(&cursor, UNW_X86_64_RBX, start.rbx);
-  unw_set_reg(&cursor, UNW_X86_64_R12, start.r12);
-  unw_set_reg(&cursor, UNW_X86_64_R13, start.r13);
-  unw_set_reg(&cursor, UNW_X86_64_R14, start.r14);
-  unw_set_reg(&cursor, UNW_X86_64_R15, start.r15);
-  // Last: looks up the procedure. The unwinder applies the rules of the instruction before a return address;
-  // one further is right for an interrupted instruction.
-  unw_set_reg(&cursor, UNW_REG_IP, start.rip + (start.interrupted ? 1 : 0));
-  frames[(*reached)++] = start.rip;
-  while (*reached < capacity && unw_step(&cursor) > 0) {
-    unw_word_t address = 0;
-    unw_get_reg(&cursor, UNW_REG_IP, &address);
-    if (address == 0) break;
-    frames[(*reached)++] = address;
-  }
-  return *reached;
+constexpr uint32_t kAllPreserved = 1U << kRbx | 1U << kRbp | 15U << kR12;
+
+Frame first_frame(const UnwindStart& start) {
+  Frame frame{};
+  frame.registers[kReturnAddress] = start.rip;
+  frame.registers[kRsp] = start.rsp;
+  frame.registers[kRbp] = start.rbp;
+  frame.registers[kRbx] = start.rbx;
+  frame.registers[kR12] = start.r12;
+  frame.registers[kR12 + 1] = start.r13;
+  frame.registers[kR12 + 2] = start.r14;
+  frame.registers[kR12 + 3] = start.r15;
+  frame.known = 1U << kReturnAddress | 1U << kRsp | (start.pointers_only ? 0 : kAllPreserved);
+  return frame;
+}
+
+// Code without tables: a frame pointer, if there is one.
+bool step_by_frame_pointer(StackReader* stack, Frame* frame) {
+  uint64_t pointer = frame->registers[kRbp], next = 0, address = 0;
+  if ((frame->known >> kRbp & 1) == 0 || pointer <= frame->registers[kRsp] || pointer % 8 != 0) return false;
+  if (!stack->word(pointer, &next) || !stack->word(pointer + 8, &address) || address == 0) return false;
+  frame->registers[kRsp] = pointer + 16;
+  frame->registers[kRbp] = next;
+  frame->registers[kReturnAddress] = address;
+  frame->known = 1U << kRsp | 1U << kRbp | 1U << kReturnAddress;
+  return true;
 }
 
 }  // namespace
 
-size_t walk_stack(const UnwindStart& start, uintptr_t* frames, size_t capacity) {
+Unwinder::Unwinder(Modules* modules)
+    : modules_(modules), cache_(static_cast<FrameRules*>(map_zeroed(kCached * sizeof(FrameRules)))) {}
+
+Unwinder::~Unwinder() {
+  unmap(cache_, kCached * sizeof(FrameRules));
+}
+
+const FrameRules* Unwinder::rules_for(uintptr_t address) {
+  FrameRules* rules = cache_ != nullptr ? &cache_[address * 0x9E3779B97F4A7C15U >> 54] : &uncached_;
+  static_assert(kCached == 1 << (64 - 54), "the hash gives an index");
+  if (rules->address == address) return rules->found ? rules : nullptr;
+  const Module* module = modules_->find(address);
+  if (module == nullptr) return nullptr;
+  return find_frame_rules(module, address, rules) ? rules : nullptr;
+}
+
+bool Unwinder::step(StackReader* stack, Frame* frame, bool* interrupted) {
+  // A return address belongs to the call before it.
+  const FrameRules* rules = rules_for(frame->registers[kReturnAddress] - (*interrupted ? 0 : 1));
+  // A signal frame's table begins at its return address.
+  if (rules == nullptr && !*interrupted) rules = rules_for(frame->registers[kReturnAddress]);
+  *interrupted = rules != nullptr && rules->signal_frame;
+  return rules != nullptr ? apply_frame_rules(*rules, stack, frame) : step_by_frame_pointer(stack, frame);
+}
+
+// In its own frame: nothing of it is live after a fault.
+__attribute__((noinline)) size_t Unwinder::walk_unguarded(const UnwindStart& start, StackReader* stack,
+                                                          uintptr_t* frames, size_t capacity,
+                                                          volatile size_t* reached) {
+  Frame frame = first_frame(start);
+  bool interrupted = start.interrupted;
+  frames[0] = start.rip;
+  *reached = 1;
+  while (*reached < capacity && step(stack, &frame, &interrupted)) {
+    frames[*reached] = frame.registers[kReturnAddress];
+    *reached = *reached + 1;
+  }
+  return *reached;
+}
+
+size_t Unwinder::walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity) {
   if (start.rip == 0 || capacity == 0) return 0;
-  volatile size_t result = 0;
-  size_t reached = 0;
-  jmp_buf recovery;
+  volatile size_t reached = 0;
+  void* recovery[5];
   sys::KernelSignalSet faults = sys::signal_bit(SIGSEGV) | sys::signal_bit(SIGBUS), mask = 0;
   sys::set_signal_mask(SIG_UNBLOCK, &faults, &mask);
-  if (_setjmp(recovery) == 0) {
-    t_fault_recovery = &recovery;
-    result = walk(start, frames, capacity, &reached);
-  } else {
-    result = reached;
+  if (__builtin_setjmp(recovery) == 0) {
+    t_fault_recovery = recovery;
+    walk_unguarded(start, stack, frames, capacity, &reached);
   }
   t_fault_recovery = nullptr;
   sys::set_signal_mask(SIG_SETMASK, &mask, nullptr);
-  return result;
+  return reached;
 }
 
-UnwindStart start_of_parked(const void* stack_pointer) {
-  const auto* frame = static_cast<const SwapFrame*>(stack_pointer);
+size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
+  StackReader stack(coroutine);
+  auto place = reinterpret_cast<uintptr_t>(coroutine->stack_pointer);
+  SwapFrame saved;
+  auto* words = reinterpret_cast<uint64_t*>(&saved);
+  for (size_t i = 0; i < sizeof(saved) / sizeof(uint64_t); ++i) {
+    if (!stack.word(place + i * sizeof(uint64_t), &words[i])) return 0;
+  }
   UnwindStart start;
-  start.rip = frame->rip;
-  start.rsp = reinterpret_cast<uintptr_t>(frame + 1);
-  start.rbp = frame->rbp;
-  start.rbx = frame->rbx;
-  start.r12 = frame->r12;
-  start.r13 = frame->r13;
-  start.r14 = frame->r14;
-  start.r15 = frame->r15;
-  return start;
+  start.rip = saved.rip;
+  start.rsp = place + sizeof(saved);
+  start.rbp = saved.rbp;
+  start.rbx = saved.rbx;
+  start.r12 = saved.r12;
+  start.r13 = saved.r13;
+  start.r14 = saved.r14;
+  start.r15 = saved.r15;
+  return walk(start, &stack, frames, capacity);
+}
+
+size_t Unwinder::walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
+  ucontext_t context;
+  constexpr size_t kRegistersEnd = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t::gregs);
+  if (!read_memory(coroutine->frozen_context, &context, kRegistersEnd)) return 0;
+  StackReader stack(coroutine);
+  return walk(start_of_context(&context), &stack, frames, capacity);
 }
 
 UnwindStart start_of_context(const void* context) {

@@ -1,30 +1,48 @@
-// Walking a stack that is not ours, from saved registers, with libunwind. The walk may meet garbage, since
-// the coroutine may go on meanwhile: a fault in it ends the walk (runtime/thread/signals.cpp knows
-// t_fault_recovery).
+// Walking a stack that is not ours, from saved registers, by the call frame information of the loaded
+// modules. The walk may meet garbage, since the coroutine may go on meanwhile: then it ends early.
 #pragma once
 
-#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/diag/call_frame.h"
+#include "runtime/diag/modules.h"
+#include "runtime/diag/stack_reader.h"
+#include "runtime/thread/unwind_start.h"
+
 namespace coshim {
 
-// System V AMD64: what an unwinder needs to start.
-struct UnwindStart {
-  uintptr_t rip = 0, rsp = 0, rbp = 0, rbx = 0, r12 = 0, r13 = 0, r14 = 0, r15 = 0;
-  bool interrupted = false;  // rip is an instruction that was interrupted, not a return address
+class Unwinder {
+ public:
+  explicit Unwinder(Modules* modules);
+  ~Unwinder();
+  Unwinder(const Unwinder&) = delete;
+  Unwinder& operator=(const Unwinder&) = delete;
+  // Fills `frames` with return addresses, innermost first; returns their number.
+  size_t walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity);
+  // A parked or runnable coroutine, from what the switch left; whatever the stack mode.
+  size_t walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity);
+  // One that waits for its turn on its shared stack, from where it was interrupted
+  // (runtime/sched/freeze.cpp).
+  size_t walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size_t capacity);
+
+ private:
+  const FrameRules* rules_for(uintptr_t address);
+  size_t walk_unguarded(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity,
+                        volatile size_t* reached);
+  bool step(StackReader* stack, Frame* frame, bool* interrupted);
+
+  static constexpr size_t kCached = 1024;  // the same few functions, over and over
+  Modules* modules_;
+  FrameRules* cache_;
+  FrameRules uncached_;
 };
 
-// Fills `frames` with return addresses, innermost first; returns their number. Takes the loader's lock for a
-// moment.
-size_t walk_stack(const UnwindStart& start, uintptr_t* frames, size_t capacity);
-
-// The registers that coshim_swap left at `stack_pointer`.
-UnwindStart start_of_parked(const void* stack_pointer);
-// Those of a signal's ucontext.
+// The registers of a signal's ucontext.
 UnwindStart start_of_context(const void* ucontext);
 
-// Non-null while this kernel thread reads memory that may not be there.
-extern thread_local jmp_buf* t_fault_recovery __attribute__((tls_model("initial-exec")));
+// Non-null while this kernel thread reads what may not be there (a module that is being closed): the fault
+// handler (runtime/thread/signals.cpp) then jumps to it (__builtin_longjmp).
+extern thread_local void** t_fault_recovery __attribute__((tls_model("initial-exec")));
 
 }  // namespace coshim

@@ -1,68 +1,11 @@
 #include "runtime/diag/describe.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <poll.h>
 
-#include "runtime/diag/saved_stack.h"
+#include "runtime/config.h"
 #include "runtime/sched/processor.h"
-#include "runtime/sched/shared_switch.h"
-#include "runtime/stack/slot.h"
 
 namespace coshim {
-
-namespace {
-
-constexpr size_t kMaximumFrames = 64;
-
-const char* state_text(CoroutineState state) {
-  switch (state) {
-    case CoroutineState::free:
-      return "free";
-    case CoroutineState::starting:
-      return "starting";
-    case CoroutineState::runnable:
-      return "runnable";
-    case CoroutineState::running:
-      return "running";
-    case CoroutineState::parked:
-      return "parked";
-    case CoroutineState::finished:
-      return "ended, not joined";
-  }
-  return "?";
-}
-
-void print_age(Output& out, uint64_t from, uint64_t now) {
-  uint64_t microseconds = now > from ? (now - from) / g_ticks_per_microsecond : 0;
-  out.print("%lu.%03lus", microseconds / 1000000, microseconds / 1000 % 1000);
-}
-
-// " (tcp peer 127.0.0.1:8080)" and the like.
-void print_descriptor(Output& out, int fd) {
-  out.print(" %d", fd);
-  sockaddr_storage address{};
-  socklen_t length = sizeof(address);
-  if (sys::call(SYS_getpeername, fd, &address, &length) != 0) return;
-  if (address.ss_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address);
-    uint32_t ip = ntohl(v4->sin_addr.s_addr);
-    out.print(" (peer %u.%u.%u.%u:%u)", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255,
-              static_cast<unsigned>(ntohs(v4->sin_port)));
-  } else if (address.ss_family == AF_INET6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address);
-    out.print(" (peer [");
-    for (int i = 0; i < 16; i += 2) {
-      out.print("%s%x", i == 0 ? "" : ":", v6->sin6_addr.s6_addr[i] * 256U + v6->sin6_addr.s6_addr[i + 1]);
-    }
-    out.print("]:%u)", static_cast<unsigned>(ntohs(v6->sin6_port)));
-  } else if (address.ss_family == AF_UNIX) {
-    out.print(" (unix socket)");
-  }
-}
-
-}  // namespace
 
 const char* wait_text(WaitKind kind) {
   switch (kind) {
@@ -98,6 +41,8 @@ const char* wait_text(WaitKind kind) {
       return "waiting on futex";
     case WaitKind::once:
       return "waiting for pthread_once";
+    case WaitKind::place:
+      return "waiting for one of COSHIM_BLOCKING places in the kernel";
     case WaitKind::spin:
       return "waiting for spin lock";
     case WaitKind::signal:
@@ -108,100 +53,158 @@ const char* wait_text(WaitKind kind) {
   return "?";
 }
 
-void Describer::print_wait(Output& out, const Coroutine* coroutine) {
-  WaitKind kind = coroutine->wait_kind;
-  const void* object = coroutine->wait_object;
-  if (kind == WaitKind::none) return;
-  out.print(", %s", wait_text(kind));
+const char* wait_name(WaitKind kind) {
   switch (kind) {
-    case WaitKind::readable:
-    case WaitKind::writable:
-    case WaitKind::accepting:
-    case WaitKind::connecting:
-      print_descriptor(out, static_cast<int>(reinterpret_cast<intptr_t>(object)));
-      break;
-    case WaitKind::join:
-      out.print(" thread %lu", static_cast<const Coroutine*>(object)->id);
-      break;
-    case WaitKind::blocked_call:
-      out.print(" %s", static_cast<const char*>(object));
-      break;
-    case WaitKind::mutex:
-      // pthread_mutex_t is public: the owner's tid is its third int.
-      out.print(" %p held by tid %d", const_cast<void*>(object),
-                static_cast<const pthread_mutex_t*>(object)->__data.__owner);
-      break;
+    case WaitKind::none:
+      return "none";
     case WaitKind::sleep:
+      return "sleep";
+    case WaitKind::readable:
+      return "readable";
+    case WaitKind::writable:
+      return "writable";
+    case WaitKind::accepting:
+      return "accept";
+    case WaitKind::connecting:
+      return "connect";
     case WaitKind::polling:
-      break;
-    default:
-      out.print(" %p", const_cast<void*>(object));
-      break;
+      return "poll";
+    case WaitKind::mutex:
+      return "mutex";
+    case WaitKind::condition:
+      return "condition";
+    case WaitKind::rwlock_read:
+      return "rwlock_read";
+    case WaitKind::rwlock_write:
+      return "rwlock_write";
+    case WaitKind::semaphore:
+      return "semaphore";
+    case WaitKind::barrier:
+      return "barrier";
+    case WaitKind::join:
+      return "join";
+    case WaitKind::futex:
+      return "futex";
+    case WaitKind::once:
+      return "once";
+    case WaitKind::spin:
+      return "spin_lock";
+    case WaitKind::signal:
+      return "signal";
+    case WaitKind::blocked_call:
+      return "call";
+    case WaitKind::place:
+      return "place";
   }
-  out.print(" for ");
-  print_age(out, coroutine->wait_since, now_);
+  return "none";
 }
 
-void Describer::print_frames(Output& out, const uintptr_t* frames, size_t count) {
+const char* state_name(const ThreadRecord& record) {
+  switch (record.state) {
+    case CoroutineState::free:
+    case CoroutineState::starting:
+      return "starting";
+    case CoroutineState::runnable:
+      return "runnable";
+    case CoroutineState::running:
+      return record.call != nullptr ? "blocked" : "running";
+    case CoroutineState::parked:
+      return record.id == 0 ? "blocked" : "parked";
+    case CoroutineState::finished:
+      return "ended";
+  }
+  return "?";
+}
+
+bool waits_for_descriptor(WaitKind kind) {
+  return kind == WaitKind::readable || kind == WaitKind::writable || kind == WaitKind::accepting ||
+         kind == WaitKind::connecting;
+}
+
+size_t polled_descriptors(const ThreadRecord& record, int* descriptors, size_t room) {
+  if (record.wait != WaitKind::polling || record.object == nullptr) return 0;
+  StackReader stack(record.coroutine);  // the array often lies on the stack
+  size_t count = 0;
+  for (size_t i = 0; i < record.polled && count < room; ++i) {
+    uint64_t word = 0;  // one struct pollfd: the descriptor is its first half
+    if (!stack.word(reinterpret_cast<uintptr_t>(record.object) + i * sizeof(pollfd), &word)) break;
+    auto fd = static_cast<int>(word);
+    if (fd >= 0) descriptors[count++] = fd;
+  }
+  return count;
+}
+
+const Symbol& frame_symbol(SymbolTable* symbols, const uintptr_t* frames, size_t index) {
+  return symbols->look_up(index == 0 ? frames[index] : frames[index] - 1);
+}
+
+void print_frames(Output& out, SymbolTable* symbols, const uintptr_t* frames, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    Symbol symbol;
-    // A return address belongs to the call before it.
-    symbols_.look_up(i == 0 ? frames[i] : frames[i] - 1, &symbol);
-    char text[400];
-    format_symbol(text, sizeof(text), symbol);
+    char text[500];
+    format_symbol(text, sizeof(text), frame_symbol(symbols, frames, i));
     out.print("    #%lu %p %s\n", i, reinterpret_cast<void*>(frames[i]), text);
   }
 }
 
-void Describer::print_backtrace(Output& out, Coroutine* coroutine) {
-  uintptr_t frames[kMaximumFrames];
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    uint64_t switches = coroutine->switches;
-    CoroutineState state = coroutine->state.load(std::memory_order_acquire);
-    size_t count = 0;
-    if (coroutine->frozen.load(std::memory_order_acquire) == kFrozen) {
-      count = walk_shared_stack(coroutine, frames, kMaximumFrames);
-    } else if (state == CoroutineState::running) {
-      if (!walk_running(coroutine, frames, kMaximumFrames, &count)) continue;
-    } else if (state == CoroutineState::parked || state == CoroutineState::runnable) {
-      count = coroutine->shared_stack != nullptr
-                  ? walk_shared_stack(coroutine, frames, kMaximumFrames)
-                  : walk_stack(start_of_parked(coroutine->stack_pointer), frames, kMaximumFrames);
-      // It may have gone on while we walked.
-      if (coroutine->switches != switches || coroutine->state.load(std::memory_order_acquire) != state)
-        continue;
-    } else {
-      return;
-    }
-    print_frames(out, frames, count);
-    return;
+void print_blocked_calls(Output& out, const Statistics& statistics, const char* prefix) {
+  uint64_t blocked = 0;
+  for (const BlockedCall& call : statistics.calls) blocked += call.blocked;
+  auto print_seconds = [&out](uint64_t nanoseconds) {
+    out.print("%lu.%06lus", nanoseconds / 1000000000, nanoseconds / 1000 % 1000000);
+  };
+  out.print(
+      "%scalls that blocked a kernel thread for 100 us or longer: %lu (of %lu that could), time in them ",
+      prefix, blocked, statistics.blocking_calls);
+  print_seconds(statistics.blocking_nanoseconds);
+  out.print("\n");
+  for (const BlockedCall& call : statistics.calls) {
+    if (call.name[0] == '\0') break;
+    const char* note = call.kind == BlockedCallKind::unhooked ? " (system call, seen by no hook)" : "";
+    out.print("%s  %s%s: %lu of %lu, ", prefix, call.name, note, call.blocked, call.calls);
+    print_seconds(call.nanoseconds);
+    out.print("\n");
   }
-  out.print("    (moving too fast for a backtrace)\n");
 }
 
-void Describer::describe(Output& out, Coroutine* coroutine) {
-  CoroutineState state = coroutine->state.load(std::memory_order_acquire);
-  out.print("\nthread %lu (tid %d%s%s): %s", coroutine->id, coroutine->tid,
-            coroutine->name[0] != '\0' ? ", " : "", coroutine->name, state_text(state));
-  print_wait(out, coroutine);
-  Symbol start;
-  symbols_.look_up(coroutine->c11_start != nullptr ? reinterpret_cast<uintptr_t>(coroutine->c11_start)
-                                                   : reinterpret_cast<uintptr_t>(coroutine->start_routine),
-                   &start);
-  char text[400];
-  format_symbol(text, sizeof(text), start);
-  out.print("\n  started in %s; switches %lu; stack %lu KiB", text, coroutine->switches,
-            coroutine->stack_size / 1024);
-  if (coroutine->shared_stack != nullptr) {
-    out.print(
-        ", shared; %lu bytes in use%s", shared_stack_bytes(coroutine).size,
-        coroutine->frozen.load(std::memory_order_acquire) == kFrozen ? ", waits for its turn on it" : "");
-  } else if (state == CoroutineState::parked && !coroutine->user_stack && coroutine->slot != nullptr) {
-    auto used = coroutine->slot->stack_top - static_cast<char*>(coroutine->stack_pointer);
-    out.print(", %ld bytes in use", static_cast<long>(used));
+bool setting_in_force(size_t index, const char** name, char* value, size_t size) {
+  static constexpr const char* kModes[] = {"private", "shared", "elastic"};
+  switch (index) {
+    case 0:
+      *name = "COSHIM_STACK_MODE";
+      return format_text(value, size, "%s", kModes[static_cast<int>(g_config.stack_mode)]) != 0;
+    case 1:
+      *name = "COSHIM_STACK_SIZE";
+      if (g_config.stack_size == 0) return format_text(value, size, "the program's") != 0;
+      return format_text(value, size, "%lu", g_config.stack_size) != 0;
+    case 2:
+      *name = "COSHIM_GUARD_SIZE";
+      if (g_config.guard_size == 0) return format_text(value, size, "the program's") != 0;
+      return format_text(value, size, "%lu", g_config.guard_size) != 0;
+    case 3:
+      *name = "COSHIM_WORKERS";
+      return format_text(value, size, "%d", g_scheduler.processor_count) != 0;
+    case 4:
+      *name = "COSHIM_HOG_MS";
+      return format_text(value, size, "%lu", static_cast<uint64_t>(g_config.hog_time / 1000000)) != 0;
+    case 5:
+      *name = "COSHIM_DUMP_SIGNAL";
+      return format_text(value, size, "%d", g_config.dump_signal) != 0;
+    case 6:
+      *name = "COSHIM_DUMP_PATH";
+      return format_text(value, size, "%s", g_config.dump_path != nullptr ? g_config.dump_path : "stderr") !=
+             0;
+    case 7:
+      *name = "COSHIM_DUMP_FORMAT";
+      return format_text(value, size, "%s", g_config.dump_json ? "json" : "text") != 0;
+    case 8:
+      *name = "COSHIM_DUMP_FULL";
+      return format_text(value, size, "%d", g_config.dump_full ? 1 : 0) != 0;
+    case 9:
+      *name = "COSHIM_STATS";
+      return format_text(value, size, "%d", g_config.stats ? 1 : 0) != 0;
+    default:
+      return false;
   }
-  out.print("\n");
-  print_backtrace(out, coroutine);
 }
 
 }  // namespace coshim

@@ -1,122 +1,182 @@
 #include "runtime/diag/dump.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-
-#include <new>
 
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/describe.h"
-#include "runtime/diag/output.h"
 #include "runtime/diag/running.h"
-#include "runtime/diag/statistics.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
-#include "runtime/thread/pool.h"
 #include "runtime/thread/signals.h"
-#include "runtime/thread/tcb.h"
 
 namespace coshim {
 
 namespace {
 
-constexpr size_t kDumpStack = 512 * 1024;
+constexpr size_t kDumpStack = 256 * 1024;
+constexpr int kMostFiles = 10000;
 
+// What was asked for: a bit each. Bit 0: as the environment says; the others: kAskDumpText and so on.
 std::atomic<uint32_t> g_requested{0};
 std::atomic<bool> g_writing{false};
 
+struct Request {
+  bool json, full, shared;  // shared: into kSharedFileFormat
+};
+
+Request request_of(int bit) {
+  switch (bit) {
+    case 0:
+      return {g_config.dump_json, g_config.dump_full, false};
+    case 1:
+      return {false, g_config.dump_full, true};
+    case 2:
+      return {true, g_config.dump_full, true};
+    case 3:
+      return {false, true, true};
+    default:
+      return {true, true, true};
+  }
+}
+
 void on_dump_signal(int, siginfo_t* info, void* context) {
   if (is_freeze_request(info)) return freeze_here(context);
-  if (stand_still_for_dump(context)) return;  // the dump itself asked for this kernel thread
-  if (info->si_code == SI_QUEUE && static_cast<uint32_t>(info->si_value.sival_int) == kAskStatistics) {
-    statistics_ask();
-    monitor_wake_always();
+  uint32_t value = info->si_code == SI_QUEUE ? static_cast<uint32_t>(info->si_value.sival_int) : 0;
+  if (value == kStandStill) {
+    stand_still_for_dump(context);
     return;
   }
-  g_requested.store(1, std::memory_order_release);
+  if (value == kAskStatistics) {
+    statistics_ask();
+  } else {
+    int bit =
+        value >= kAskDumpText && value <= kAskDumpJsonFull ? static_cast<int>(value - kAskStatistics) : 0;
+    g_requested.fetch_or(1U << bit, std::memory_order_acq_rel);
+  }
   monitor_wake_always();
 }
 
-// The dump's file: never through a link, never somebody else's file (0600, O_NOFOLLOW, regular or not at
-// all).
-int open_dump_file() {
-  if (g_config.dump_path == nullptr) return 2;
-  char path[4200];
+// COSHIM_DUMP_PATH with the pid in the place of %p, and room for a number behind it.
+bool expand_path(char* path, size_t size) {
   size_t length = 0;
-  for (const char* p = g_config.dump_path; *p != '\0' && length + 16 < sizeof(path); ++p) {
+  for (const char* p = g_config.dump_path; *p != '\0'; ++p) {
+    if (length + 32 > size) return false;
     if (p[0] == '%' && p[1] == 'p') {
-      length += format_text(path + length, sizeof(path) - length, "%d", sys::getpid());
+      length += format_text(path + length, size - length, "%d", sys::getpid());
       ++p;
     } else {
       path[length++] = *p;
     }
   }
   path[length] = '\0';
-  long fd = sys::call(SYS_openat, AT_FDCWD, path,
-                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+  return true;
+}
+
+// Never through a link, never somebody else's file, nothing but regular files.
+constexpr int kOpenFlags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+
+// Text dumps follow each other in one file; a lock keeps those of several processes apart, for as long as
+// that takes no longer than a second.
+long open_to_append(const char* path) {
+  long fd = sys::call(SYS_openat, AT_FDCWD, path, kOpenFlags | O_APPEND, 0600);
+  if (fd < 0) return fd;
+  struct stat status {};
+  long error = sys::call(SYS_fstat, fd, &status);
+  if (error == 0 && !S_ISREG(status.st_mode)) error = -EINVAL;
+  if (error == 0 && status.st_uid != static_cast<uid_t>(sys::call(SYS_geteuid))) error = -EPERM;
+  if (error != 0) {
+    sys::close(static_cast<int>(fd));
+    return error;
+  }
+  for (int i = 0; i < 100 && sys::call(SYS_flock, fd, LOCK_EX | LOCK_NB) == -EWOULDBLOCK; ++i) {
+    timespec pause{0, 10000000};
+    sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, nullptr);
+  }
+  return fd;
+}
+
+// Each JSON dump is a file of its own: PATH, PATH.1, PATH.2, ...
+long open_numbered(char* path) {
+  size_t length = strlen(path);
+  for (int number = 0; number < kMostFiles; ++number) {
+    if (number != 0) format_text(path + length, 32, ".%d", number);
+    long fd = sys::call(SYS_openat, AT_FDCWD, path, kOpenFlags | O_EXCL, 0600);
+    if (fd != -EEXIST) return fd;
+  }
+  return -EEXIST;
+}
+
+int open_configured(const Request& request) {
+  if (g_config.dump_path == nullptr) return 2;
+  static char path[4200];
+  long fd = -ENAMETOOLONG;
+  if (expand_path(path, sizeof(path))) fd = request.json ? open_numbered(path) : open_to_append(path);
   if (fd < 0) {
-    COSHIM_LOG(error, "COSHIM_DUMP_PATH: can't open %s (error %ld); the dump goes to stderr", path, -fd);
+    COSHIM_LOG(error, "COSHIM_DUMP_PATH: can't write to %s (error %ld); the dump goes to stderr", path, -fd);
     return 2;
   }
   return static_cast<int>(fd);
 }
 
-struct Counts {
-  unsigned by_state[6] = {};
-};
-
-void count_one(Coroutine* coroutine, void* context) {
-  unsigned state = static_cast<unsigned>(coroutine->state.load(std::memory_order_relaxed));
-  if (state < 6) ++static_cast<Counts*>(context)->by_state[state];
+void write_dump(int fd, const Request& request) {
+  static Statistics statistics;  // large; there is one dump at a time
+  collect_statistics(&statistics);
+  Modules modules;
+  Unwinder unwinder(&modules);
+  Snapshot snapshot(&modules, &unwinder);
+  SymbolTable symbols(&modules);
+  Output out(fd);
+  if (request.json) {
+    write_json_dump(out, snapshot, &symbols, statistics);
+  } else {
+    write_text_dump(out, snapshot, &symbols, statistics, request.full);
+  }
+  out.flush();
+  if (out.failed()) COSHIM_LOG(error, "the dump could not be written to its end");
 }
 
-void write_header(Output& out) {
-  Counts counts;
-  for_each_coroutine(&count_one, &counts);
-  CoroutineCounts totals = coroutine_counts();
-  int workers = 0;
-  for (Worker* w = g_scheduler.workers.load(); w != nullptr; w = w->next) workers += w->tid != 0 ? 1 : 0;
-  out.print("=== coshim %s dump of process %d ===\n", COSHIM_VERSION, sys::getpid());
-  out.print("processors %d, running %d; workers %d; stack mode private\n", g_scheduler.processor_count,
-            g_scheduler.running.load(), workers);
-  out.print(
-      "coroutines: %lu alive (%u running, %u runnable, %u parked, %u ended and not joined), %lu created, %lu "
-      "at the peak\n",
-      totals.alive, counts.by_state[3], counts.by_state[1] + counts.by_state[2], counts.by_state[4],
-      counts.by_state[5], totals.created, totals.peak);
-  out.print("calls that blocked a kernel thread: %lu long; processors handed on: %lu; steals: %lu\n",
-            g_scheduler.long_calls.load(), g_scheduler.hand_overs.load(), g_scheduler.steals.load());
+// Whole when it appears under its name.
+void write_shared_dump(const Request& request) {
+  char path[64], part[80];
+  shared_file_path(path, sizeof(path), kDumpSuffix);
+  format_text(part, sizeof(part), "%s.part", path);
+  sys::call(SYS_unlinkat, AT_FDCWD, part, 0);  // of a process that was killed while it wrote
+  long fd = sys::call(SYS_openat, AT_FDCWD, part, kOpenFlags | O_EXCL, 0600);
+  if (fd < 0) {
+    COSHIM_LOG(error, "can't make %s (error %ld) for the dump", part, -fd);
+    return;
+  }
+  write_dump(static_cast<int>(fd), request);
+  sys::close(static_cast<int>(fd));
+  sys::call(SYS_renameat2, AT_FDCWD, part, AT_FDCWD, path, 0);
 }
 
-struct Writer {
-  Output* out;
-  Describer* describer;
-};
-
-void write_one(Coroutine* coroutine, void* context) {
-  auto* writer = static_cast<Writer*>(context);
-  writer->describer->describe(*writer->out, coroutine);
+void write_requested() {
+  uint32_t bits = g_requested.exchange(0, std::memory_order_acq_rel);
+  for (; bits != 0; bits &= bits - 1) {
+    Request request = request_of(__builtin_ctz(bits));
+    if (request.shared) {
+      write_shared_dump(request);
+      continue;
+    }
+    int fd = open_configured(request);
+    write_dump(fd, request);
+    if (fd != 2) sys::close(fd);
+  }
 }
 
 void* dump_main(void*) {
   t_local.critical = 1;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/dump");
-  int fd = open_dump_file();
-  {
-    Output out(fd);
-    Describer describer;
-    write_header(out);
-    Writer writer{&out, &describer};
-    for_each_coroutine(&write_one, &writer);
-    out.print("=== end of dump ===\n");
-  }
-  if (fd != 2) sys::close(fd);
+  write_requested();
   g_writing.store(false, std::memory_order_release);
   return nullptr;
 }
@@ -143,17 +203,22 @@ bool dump_requested() {
 
 void dump_if_requested() {
   if (!dump_requested() || g_writing.exchange(true, std::memory_order_acq_rel)) return;
-  g_requested.store(0, std::memory_order_release);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kDumpStack);
   pthread_t thread;
   if (g_native.pthread_create(&thread, &attributes, &dump_main, nullptr) != 0) {
-    COSHIM_LOG(error, "no kernel thread for the dump");
+    // No kernel thread, no memory for its stack: then the monitor itself, which meanwhile hands nothing on.
+    write_requested();
     g_writing.store(false, std::memory_order_release);
   }
   pthread_attr_destroy(&attributes);
+}
+
+void dump_after_fork_in_child() {
+  g_requested.store(0);
+  g_writing.store(false);
 }
 
 }  // namespace coshim

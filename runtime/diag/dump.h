@@ -14,4 +14,7 @@ bool dump_requested();
 // False once the program has set an action of its own for the signal.
 bool dump_signal_is_ours();
 
+// The thread that wrote a dump is not there.
+void dump_after_fork_in_child();
+
 }  // namespace coshim

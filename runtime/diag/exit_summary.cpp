@@ -6,7 +6,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/config.h"
-#include "runtime/diag/output.h"
+#include "runtime/diag/describe.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/sched/processor.h"
 
@@ -41,16 +41,7 @@ void print_summary(Output& out, const Statistics& s) {
       "coshim:   switches: %lu, wake-ups: %lu, of kernel threads: %lu, processors handed on: %lu, steals: "
       "%lu\n",
       s.switches, s.wake_ups, s.worker_wake_ups, s.hand_overs, s.steals);
-  out.print("coshim:   calls that blocked a kernel thread: %lu, time in them: ", s.blocking_calls);
-  print_seconds(out, s.blocking_nanoseconds);
-  out.print("\n");
-  for (const BlockedCall& call : s.calls) {
-    if (call.name[0] == '\0') break;
-    out.print("coshim:     %s%s: %lu calls, %lu of 100 us or longer, ", call.name,
-              blocked_call_note(call.kind), call.calls, call.blocked);
-    print_seconds(out, call.nanoseconds);
-    out.print("\n");
-  }
+  print_blocked_calls(out, s, "coshim:   ");
 }
 
 struct Memory {
@@ -59,10 +50,6 @@ struct Memory {
 };
 
 }  // namespace
-
-const char* blocked_call_note(BlockedCallKind kind) {
-  return kind == BlockedCallKind::unhooked ? " (system call, seen by no hook)" : "";
-}
 
 void statistics_at_exit() {
   // Inside the runtime (a fault there, and the program's handler leaves): its locks may be held.

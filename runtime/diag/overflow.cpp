@@ -1,5 +1,6 @@
 // The report of a stack overflow, written on the alternate stack of the faulting kernel thread.
 #include "runtime/base/log.h"
+#include "runtime/diag/backtrace.h"
 #include "runtime/diag/describe.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/signals.h"
@@ -12,14 +13,10 @@ constexpr size_t kFramesShown = 24;
 
 void report_stack_overflow(const StackSlot* slot, const void* address, const void* context) {
   Coroutine* coroutine = slot->owner;
-  Describer describer;
-  SymbolTable symbols;
-  Symbol start;
-  uintptr_t routine = coroutine->c11_start != nullptr ? reinterpret_cast<uintptr_t>(coroutine->c11_start)
-                                                      : reinterpret_cast<uintptr_t>(coroutine->start_routine);
-  symbols.look_up(routine, &start);
+  Modules modules;
+  SymbolTable symbols(&modules);
   char text[400];
-  format_symbol(text, sizeof(text), start);
+  format_symbol(text, sizeof(text), symbols.look_up(start_routine_of(coroutine)));
   COSHIM_LOG(error,
              "stack overflow at %p in thread %lu%s%s, started in %s: its stack of %lu KiB is used up; raise "
              "COSHIM_STACK_SIZE "
@@ -27,9 +24,11 @@ void report_stack_overflow(const StackSlot* slot, const void* address, const voi
              const_cast<void*>(address), coroutine->id, coroutine->name[0] != '\0' ? " " : "",
              coroutine->name, text, coroutine->stack_size / 1024);
   uintptr_t frames[kFramesShown];
-  size_t count = walk_stack(start_of_context(context), frames, kFramesShown);
+  Unwinder unwinder(&modules);
+  StackReader stack(nullptr);
+  size_t count = unwinder.walk(start_of_context(context), &stack, frames, kFramesShown);
   Output out(g_log_fd);
-  describer.print_frames(out, frames, count);
+  print_frames(out, &symbols, frames, count);
   if (count == kFramesShown) out.print("    ... and so on\n");
 }
 

@@ -1,10 +1,7 @@
-// The stack of a running coroutine: its worker gets a signal, and its handler stands still on that stack
-// while the dump walks it.
 #include <errno.h>
 #include <signal.h>
 
 #include "runtime/config.h"
-#include "runtime/diag/describe.h"
 #include "runtime/diag/running.h"
 #include "runtime/sched/processor.h"
 
@@ -32,37 +29,37 @@ void set_phase(uint32_t phase) {
   sys::futex_wake(&g_phase, 8);
 }
 
-Worker* worker_of(const Coroutine* coroutine) {
-  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
-    if (worker->tid != 0 && worker->current.load(std::memory_order_acquire) == coroutine) return worker;
-  }
-  return nullptr;
+long ask_to_stand_still(pid_t tid) {
+  siginfo_t info{};
+  info.si_signo = g_config.dump_signal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = sys::getpid();
+  info.si_value.sival_int = static_cast<int>(kStandStill);
+  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), tid, g_config.dump_signal, &info);
 }
 
 }  // namespace
 
-bool stand_still_for_dump(const void* ucontext) {
-  pid_t tid = sys::gettid();
-  pid_t expected = tid;
-  if (!g_wanted_tid.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) return false;
+void stand_still_for_dump(const void* ucontext) {
+  pid_t expected = sys::gettid();
+  if (!g_wanted_tid.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) return;
   g_start = start_of_context(ucontext);
   g_found.store(t_local.coroutine, std::memory_order_release);
   set_phase(1);
   wait_for_phase(1, kPatience);
-  return true;
 }
 
-bool walk_running(Coroutine* coroutine, uintptr_t* frames, size_t capacity, size_t* count) {
-  Worker* worker = worker_of(coroutine);
-  if (worker == nullptr) return false;
+bool walk_running(Unwinder* unwinder, pid_t tid, const Coroutine* coroutine, uintptr_t* frames,
+                  size_t capacity, size_t* count) {
   g_phase.store(0, std::memory_order_release);
-  g_wanted_tid.store(worker->tid, std::memory_order_release);
+  g_wanted_tid.store(tid, std::memory_order_release);
   bool found = false;
-  if (sys::call(SYS_tgkill, sys::getpid(), worker->tid, g_config.dump_signal) == 0) {
+  if (ask_to_stand_still(tid) == 0) {
     wait_for_phase(0, kPatience);
     if (g_phase.load(std::memory_order_acquire) == 1 &&
-        g_found.load(std::memory_order_acquire) == coroutine) {
-      *count = walk_stack(g_start, frames, capacity);
+        (coroutine == nullptr || g_found.load(std::memory_order_acquire) == coroutine)) {
+      StackReader stack(nullptr);
+      *count = unwinder->walk(g_start, &stack, frames, capacity);
       found = true;
     }
   }

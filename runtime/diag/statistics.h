@@ -14,9 +14,6 @@ void collect_statistics(Statistics* statistics);
 // The calls alone, most time first, same names added up; the rest of `calls` is left empty.
 void collect_blocked_calls(BlockedCall (&calls)[kBlockedCalls]);
 
-// What follows a call's name in a text.
-const char* blocked_call_note(BlockedCallKind kind);
-
 // The live file. Asked for by the dump signal's handler (async-signal-safe); the rest is the monitor's.
 void statistics_ask();
 bool statistics_asked();

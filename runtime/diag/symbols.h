@@ -1,52 +1,47 @@
-// Names for addresses: from .symtab (local static functions too) or .dynsym of the file that is mapped there.
-// Files are mapped read-only on demand and stay mapped. Not thread-safe: the dump and the overflow report use
-// one SymbolTable each. No malloc.
+// Names for addresses: from .symtab (local static functions too) or .dynsym, and file and line from
+// .debug_line, of the file that is mapped there. One owner, one thread: the dump and the overflow report have
+// one each. No malloc.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct dl_phdr_info;
+#include "runtime/diag/modules.h"
 
 namespace coshim {
 
 struct Symbol {
-  char name[160];    // demangled as far as nested names go; empty: unknown
-  uintptr_t offset;  // from the symbol's start
-  const char*
-      module;  // path of the file; empty for the program itself is replaced by /proc/self/exe's target
+  char name[160];      // demangled as far as nested names go; empty: unknown
+  uintptr_t offset;    // from the symbol's start
+  const char* module;  // path of the file; empty: none
   uintptr_t module_offset;
+  char file[200];  // empty: unknown
+  unsigned line;
 };
 
 class SymbolTable {
  public:
-  SymbolTable();  // takes the list of loaded modules (dl_iterate_phdr)
+  explicit SymbolTable(Modules* modules);
   ~SymbolTable();
   SymbolTable(const SymbolTable&) = delete;
   SymbolTable& operator=(const SymbolTable&) = delete;
-  void look_up(uintptr_t address, Symbol* symbol);
+  // Valid until the next look_up().
+  const Symbol& look_up(uintptr_t address);
 
  private:
-  struct Module {
-    uintptr_t base, low, high;
-    char path[200];
-    bool opened;
-    const unsigned char* image;
-    size_t image_size;
-    const void* symbols;
-    size_t symbol_count;
-    const char* names;
-    size_t names_size;
+  struct Known {
+    uintptr_t address;
+    Symbol symbol;
   };
-  static constexpr size_t kMaximumModules = 256;
-  static int add_module(dl_phdr_info* info, size_t size, void* self);
-  void open(Module& module);
+  void find(uintptr_t address, Symbol* symbol);
 
-  Module* modules_;
-  size_t count_ = 0;
+  static constexpr size_t kCached = 1024;
+  Modules* modules_;
+  Known* cache_;
+  Symbol uncached_;
 };
 
-// "name+0x12 (libfoo.so)" or "libfoo.so+0x1234"; returns the length.
+// "name+0x12 at file.c:34 (libfoo.so)", or "libfoo.so+0x1234"; returns the length.
 size_t format_symbol(char* buffer, size_t size, const Symbol& symbol);
 
 }  // namespace coshim

@@ -122,7 +122,8 @@ long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (
     long result = 0;
     {
       // First: from here on handlers run after the wait, not while the nodes are queued.
-      WaitReason reason(self, WaitKind::polling, nullptr);
+      self->polled = static_cast<uint32_t>(count);
+      WaitReason reason(self, WaitKind::polling, fds);
       complete = join_all(self, fds, count);
       if (complete) result = check(context);
       while (complete && result == 0 && !interrupted && !late && !any_signaled(self, count)) {

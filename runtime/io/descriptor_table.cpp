@@ -309,21 +309,44 @@ bool descriptor_is_hidden(int fd) {
   return entry != nullptr && entry->hidden;
 }
 
-int hide_descriptor(int fd) {
-  if (fd < 0) return fd;
-  rlimit limit{};
-  long top = 1024;
-  if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    top = static_cast<long>(limit.rlim_cur);
-  }
-  // Not at the very top of a huge table: the kernel's own table is as long as the highest number, and fork
-  // copies it.
-  constexpr long kHighest = 8192;
-  if (top > kHighest) top = kHighest;
+namespace {
+
+// Not at the very top of a huge table: the kernel's own table is as long as the highest number, and fork
+// copies it.
+constexpr rlim_t kHighest = 8192, kRoom = 64;
+
+rlim_t smaller(rlim_t a, rlim_t b) {
+  return a < b ? a : b;
+}
+
+long duplicate_at_top(int fd, rlim_t top) {
   long result = -EMFILE;
-  for (long lowest = top - 64; lowest > 2 && result < 0; lowest /= 2) {
+  for (auto lowest = static_cast<long>(smaller(top, kHighest) - kRoom); lowest > 2 && result < 0;
+       lowest /= 2) {
     result = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
   }
+  return result;
+}
+
+// Above the program's limit, where it can't be missed: the limit is raised for a moment.
+long duplicate_above(int fd, const rlimit& limit) {
+  rlimit raised = limit;
+  raised.rlim_cur = smaller(limit.rlim_max, kHighest);
+  if (raised.rlim_cur < limit.rlim_cur + kRoom) return -EMFILE;
+  if (sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, &raised, nullptr) != 0) return -EPERM;
+  long result = duplicate_at_top(fd, raised.rlim_cur);
+  sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, nullptr);
+  return result;
+}
+
+}  // namespace
+
+int hide_descriptor(int fd, bool for_long) {
+  if (fd < 0) return fd;
+  rlimit limit{1024, 1024};
+  sys::call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  long result = for_long ? duplicate_above(fd, limit) : -EMFILE;
+  if (result < 0) result = duplicate_at_top(fd, limit.rlim_cur);
   if (result < 0) {
     sys::close(fd);
     return static_cast<int>(result);

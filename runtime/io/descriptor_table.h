@@ -76,8 +76,8 @@ bool descriptor_is_shared(int fd);
 // The shim's own descriptors (epoll, eventfd, ...) are hidden from close, dup2, close_range, fcntl.
 bool descriptor_is_hidden(int fd);
 // Moves `fd` to the top of the table, close-on-exec, and hides it. Returns the new number or -errno (fd is
-// closed).
-int hide_descriptor(int fd);
+// closed). `for_long`: where possible above RLIMIT_NOFILE, so that the program can open as many as natively.
+int hide_descriptor(int fd, bool for_long = false);
 void close_hidden_descriptor(int fd);
 // A hidden descriptor gives up its number to the program (dup2 onto it): it moves. False: it can't.
 bool move_hidden_descriptor(int fd);

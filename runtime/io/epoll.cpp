@@ -52,10 +52,10 @@ int poller_start() {
   if (g_epoll >= 0) return 0;
   long epoll = sys::call(SYS_epoll_create1, EPOLL_CLOEXEC);
   if (epoll < 0) return static_cast<int>(epoll);
-  int hidden_epoll = hide_descriptor(static_cast<int>(epoll));
+  int hidden_epoll = hide_descriptor(static_cast<int>(epoll), true);
   if (hidden_epoll < 0) return hidden_epoll;
   long wake = sys::call(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int hidden_wake = wake < 0 ? static_cast<int>(wake) : hide_descriptor(static_cast<int>(wake));
+  int hidden_wake = wake < 0 ? static_cast<int>(wake) : hide_descriptor(static_cast<int>(wake), true);
   if (hidden_wake < 0) {
     sys::close(hidden_epoll);
     return hidden_wake;
@@ -111,7 +111,7 @@ int poller_watch_signals(sys::KernelSignalSet signals) {
   if (g_epoll < 0) return -EBADF;
   long fd = sys::call(SYS_signalfd4, g_signals, &signals, sizeof(signals), SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0 || g_signals >= 0) return fd < 0 ? static_cast<int>(fd) : 0;
-  int hidden = hide_descriptor(static_cast<int>(fd));
+  int hidden = hide_descriptor(static_cast<int>(fd), true);
   if (hidden < 0) return hidden;
   g_signals = hidden;
   epoll_event event{};

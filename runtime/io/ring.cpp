@@ -4,6 +4,7 @@
 //                                              -> or the kernel waits for it: it is cancelled, which leaves a
 //                                                 connection that has begun as it is
 #include "runtime/io/ring.h"
+#include "runtime/base/sandbox.h"
 
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -73,14 +74,18 @@ bool map_queues(int fd, const io_uring_params& made) {
 // With the lock held.
 bool ring_started() {
   if (g_ring >= 0) return true;
-  if (g_refused.load(std::memory_order_relaxed)) return false;
+  if (g_refused.load(std::memory_order_relaxed) || noted_seccomp()) return false;
+  if (under_seccomp()) {
+    g_refused.store(true, std::memory_order_relaxed);
+    return false;
+  }
   io_uring_params made{};
   int fd = static_cast<int>(sys::call(SYS_io_uring_setup, kEntries, &made));
   if (fd >= 0 && !map_queues(fd, made)) {
     sys::close(fd);
     fd = -1;
   }
-  int hidden = fd < 0 ? fd : hide_descriptor(fd);
+  int hidden = fd < 0 ? fd : hide_descriptor(fd, true);
   if (hidden < 0) {
     // A full descriptor table is not for ever.
     if (hidden != -EMFILE && hidden != -ENFILE) g_refused.store(true, std::memory_order_relaxed);
@@ -138,7 +143,7 @@ long call_through_ring(io_uring_sqe request) {
 }  // namespace
 
 long ring_connect(int fd, const sockaddr* address, socklen_t length) {
-  if (g_refused.load(std::memory_order_relaxed)) return -ENOSYS;
+  if (g_refused.load(std::memory_order_relaxed) || noted_seccomp()) return -ENOSYS;
   io_uring_sqe request{};
   request.opcode = IORING_OP_CONNECT;
   request.fd = fd;
@@ -148,7 +153,7 @@ long ring_connect(int fd, const sockaddr* address, socklen_t length) {
 }
 
 long ring_accept(int fd, sockaddr* address, socklen_t* length, int flags) {
-  if (g_refused.load(std::memory_order_relaxed)) return -ENOSYS;
+  if (g_refused.load(std::memory_order_relaxed) || noted_seccomp()) return -ENOSYS;
   io_uring_sqe request{};
   request.opcode = IORING_OP_ACCEPT;
   request.ioprio = kAcceptDontWait;

@@ -18,7 +18,7 @@ void give_up_processor(Worker* worker) {
   bind_worker(processor);
 }
 
-BlockingCall begin_blocking(const char* call_name, bool likely_long) {
+BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where) {
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;
@@ -34,12 +34,17 @@ BlockingCall begin_blocking(const char* call_name, bool likely_long) {
   }
   CallCounter* counter = call_counter(call_name, BlockedCallKind::region);
   counter->calls.fetch_add(1, std::memory_order_relaxed);
-  return {counter, now};
+  const UnwindStart* before = self->blocked_at.load(std::memory_order_relaxed);
+  self->blocked_at.store(where, std::memory_order_release);
+  return {counter, now, before};
 }
 
 // The coroutine goes on at once, with or without a processor: without one it rejoins at its next wait.
 void end_blocking(const BlockingCall& call) {
-  count_call(call.counter, tick_counter() - call.since);
+  uint64_t ticks = tick_counter() - call.since;
+  count_call(call.counter, ticks);
+  t_local.coroutine->resumed_at += ticks;
+  t_local.coroutine->blocked_at.store(call.before, std::memory_order_release);
   t_local.coroutine->wait_kind = WaitKind::none;
   t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
 }

@@ -6,26 +6,31 @@
 
 #include "runtime/sched/call_counters.h"
 #include "runtime/thread/thread.h"
+#include "runtime/thread/unwind_start.h"
 
 namespace coshim {
 
 struct BlockingCall {
   CallCounter* counter;
-  uint64_t since;  // tick_counter()
+  uint64_t since;             // tick_counter()
+  const UnwindStart* before;  // Thread::blocked_at
 };
 // `likely_long`: hand the processor on at once; otherwise the monitor takes it when the call stays.
-BlockingCall begin_blocking(const char* call_name, bool likely_long);
+// `where` is valid until the end.
+BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where);
 void end_blocking(const BlockingCall& call);
 
 // errno is untouched by both ends.
 class BlockingRegion {
  public:
-  explicit BlockingRegion(const char* call_name, bool likely_long = true)
+  // Inlined, since the registers must be those of a frame that stays: the dump walks from there.
+  __attribute__((always_inline)) explicit BlockingRegion(const char* call_name, bool likely_long = true)
       : active_(t_local.coroutine != nullptr) {
     if (!active_) return;
-    call_ = begin_blocking(call_name, likely_long);
     handlers_before_ = t_local.handlers_run;
     freezes_before_ = t_local.coroutine->freezes;
+    here(&where_);
+    call_ = begin_blocking(call_name, likely_long, &where_);
   }
   ~BlockingRegion() {
     if (active_) end_blocking(call_);
@@ -56,6 +61,7 @@ class BlockingRegion {
   BlockingCall call_;
   uint32_t handlers_before_ = 0;
   uint32_t freezes_before_ = 0;
+  UnwindStart where_;
 };
 
 }  // namespace coshim

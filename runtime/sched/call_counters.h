@@ -24,8 +24,13 @@ CallCounter* call_counter(const char* name, BlockedCallKind kind);
 // A call that has ended, after this time.
 void count_call(CallCounter* counter, uint64_t ticks);
 
-// The system call that kernel thread `tid` of this process stands in, as a static text; null: it is running.
-const char* system_call_of(pid_t tid);
+// The system call that kernel thread `tid` of this process stands in, as a static text; null: it is running,
+// or it can't be had.
+struct KernelPosition {
+  const char* call = nullptr;
+  uintptr_t stack_pointer = 0, address = 0;  // of the instruction behind the call
+};
+KernelPosition kernel_position(pid_t tid);
 
 constexpr size_t kCallCounters = kBlockedCalls;
 extern CallCounter g_call_counters[kCallCounters];

@@ -41,7 +41,7 @@ bool somebody_waits_for(const Processor* processor, Nanoseconds now) {
 // What the worker under a processor stands in, if no blocking region says it.
 CallCounter* find_stuck_call(const Worker* worker) {
   if (worker == nullptr || worker->blocking_call.load(std::memory_order_acquire) != nullptr) return nullptr;
-  const char* name = system_call_of(worker->tid);
+  const char* name = kernel_position(worker->tid).call;
   return name != nullptr ? call_counter(name, BlockedCallKind::unhooked)
                          : call_counter("computing", BlockedCallKind::computing);
 }

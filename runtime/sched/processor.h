@@ -27,6 +27,7 @@ struct alignas(64) Processor {
 
   // The owner's own; read by the monitor.
   alignas(64) std::atomic<uint64_t> switches{0};
+  uint64_t clock = 0;          // tick_counter() when it was last read for a switch
   uint64_t last_round = 0;     // tick_counter() when the scheduler loop was last entered
   uint64_t last_poll = 0;      // tick_counter() of the last non-blocking look at descriptors while busy
   uint64_t backlog_since = 0;  // tick_counter() when a queue was first seen waiting; 0: none

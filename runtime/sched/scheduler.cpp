@@ -38,6 +38,14 @@ Coroutine* pick_directly(Worker* worker, uint64_t now) {
   return next;
 }
 
+// A yield (now 0) is charged what the processor's clock says; a thread whose processor was taken has its own.
+inline void count_run_time(const Worker* worker, Coroutine* self, uint64_t now) {
+  Processor* processor = worker->processor;
+  if (now == 0) now = processor != nullptr ? processor->clock : self->resumed_at;
+  if (now > self->resumed_at) self->run_ticks += now - self->resumed_at;
+  if (processor != nullptr) processor->clock = now;
+}
+
 // Where a thread that is on no worker puts what it woke: a processor that runs already will see it soon, and
 // waking another core is the dearest thing there is.
 Processor* choose_processor(const Coroutine* coroutine) {
@@ -82,6 +90,7 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   Processor* processor = worker->processor;
   COSHIM_CHECK_DEBUG(next->state.load() != CoroutineState::running);
   next->processor = processor;
+  next->resumed_at = processor->clock;
   next->state.store(CoroutineState::running, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // the saver's membarrier does the rest
   if (__builtin_expect(next->residency.load(std::memory_order_relaxed) != Residency::resident, 0)) {
@@ -106,6 +115,7 @@ void switch_away(Coroutine* self, AfterSwitch what) {
   worker->previous = self;
   worker->after_switch = what;
   self->switches++;
+  count_run_time(worker, self, now);
   Coroutine* next = pick_directly(worker, now);
   COSHIM_CHECK_DEBUG(next != self);
   if (__builtin_expect(g_shared_stacks, 0)) {

@@ -299,7 +299,7 @@ Coroutine* find_runnable(Worker* worker) {
     if (!owns(worker)) return nullptr;
     Processor* processor = worker->processor;
     uint64_t now = tick_counter();
-    processor->last_round = now;
+    processor->last_round = processor->clock = now;
     look_at_backlog(processor, now);
     // Also those of processors that nobody runs at the moment.
     for (int i = 0; i < g_scheduler.processor_count; ++i) {

@@ -19,6 +19,7 @@ constexpr size_t kBatch = 32;     // a resume may have to wait for as many
 constexpr size_t kScratchPages = 4, kScratches = 16;
 
 SpinLock g_batch_lock;  // held during a batch; fork takes it
+std::atomic<bool> g_stopped{false};
 char* g_scratch;
 std::atomic<bool> g_scratch_taken[kScratches];
 std::atomic<uint64_t> g_saves{0}, g_restores{0}, g_touches{0};
@@ -92,7 +93,7 @@ class Batch {
     auto expected = Residency::resident;
     if (coroutine->residency.compare_exchange_strong(expected, Residency::saving,
                                                      std::memory_order_acq_rel)) {
-      coroutines_[count_++] = coroutine;
+      members_[count_++].coroutine = coroutine;
     }
   }
 
@@ -100,84 +101,122 @@ class Batch {
   size_t finish(bool save) {
     if (count_ == 0) return 0;
     SpinGuard guard(g_batch_lock);
+    if (g_stopped.load(std::memory_order_relaxed)) save = false;
     sys::call(SYS_membarrier, 1 << 3 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */, 0, 0);
-    keep_if([this](size_t i) { return still_idle(i); });
-    if (save) {
-      keep_if([this](size_t i) { return pager_protect(extents_[i].pages.low, extents_[i].pages.size) == 0; });
-      keep_if([this](size_t i) { return encode(i); });
-      take_away();
-    } else {
-      for (size_t i = 0; i < count_; ++i) pager_drop(&extents_[i].below, 1);
-      for (size_t i = 0; i < count_; ++i) let_go(i);
-    }
+    keep_idle();
     size_t handled = count_;
+    if (save) {
+      sort();
+      for (size_t first = 0, end; first < count_; first = end) {
+        end = end_of_run(first);
+        save_run(first, end);
+      }
+    } else {
+      for (size_t i = 0; i < count_; ++i) {
+        pager_drop(members_[i].extent.below);
+        let_go(members_[i].coroutine);
+      }
+    }
     count_ = 0;
     return handled;
   }
 
  private:
-  template <typename Check>
-  void keep_if(Check check) {
+  struct Member {
+    Coroutine* coroutine;
+    Extent extent;
+  };
+
+  void let_go(Coroutine* coroutine) {
+    coroutine->left_alone = coroutine->wait_since;
+    coroutine->residency.store(Residency::resident, std::memory_order_release);
+  }
+
+  void keep_idle() {
     size_t kept = 0;
     for (size_t i = 0; i < count_; ++i) {
-      if (!check(i)) {
-        let_go(i);
-        continue;
+      Coroutine* coroutine = members_[i].coroutine;
+      bool idle = coroutine->state.load(std::memory_order_acquire) == CoroutineState::parked &&
+                  coroutine->reached.load(std::memory_order_acquire) == 0 && coroutine->slot != nullptr &&
+                  !coroutine->slot->kept;
+      if (idle && extent_of(coroutine, &members_[kept].extent)) {
+        members_[kept++].coroutine = coroutine;
+      } else {
+        let_go(coroutine);
       }
-      coroutines_[kept] = coroutines_[i];
-      extents_[kept++] = extents_[i];
     }
     count_ = kept;
   }
 
-  void let_go(size_t i) {
-    coroutines_[i]->left_alone = coroutines_[i]->wait_since;
-    coroutines_[i]->residency.store(Residency::resident, std::memory_order_release);
-  }
-
-  bool still_idle(size_t i) {
-    Coroutine* coroutine = coroutines_[i];
-    return coroutine->state.load(std::memory_order_acquire) == CoroutineState::parked &&
-           coroutine->reached.load(std::memory_order_acquire) == 0 && coroutine->slot != nullptr &&
-           extent_of(coroutine, &extents_[i]);
-  }
-
-  bool encode(size_t i) {
-    const Extent& extent = extents_[i];
-    size_t pages = extent.pages.size / kPage;
-    const char* low = static_cast<const char*>(extent.pages.low);
-    size_t size = compact_size(low, pages, extent.live);
-    void* area = acquire_save_area(size);
-    if (area == nullptr) {
-      pager_unprotect(extent.pages.low, extent.pages.size);
-      return false;
+  // By address, so that neighbours are frozen and taken away together.
+  void sort() {
+    for (size_t i = 1; i < count_; ++i) {
+      Member member = members_[i];
+      size_t at = i;
+      for (; at > 0 && members_[at - 1].extent.pages.low > member.extent.pages.low; --at) {
+        members_[at] = members_[at - 1];
+      }
+      members_[at] = member;
     }
-    coroutines_[i]->saved = compact_encode(area, low, pages, extent.live);
+  }
+
+  size_t end_of_run(size_t first) const {
+    size_t end = first + 1;
+    while (end < count_ && members_[end].coroutine->slot->base == end_of(members_[end - 1].extent.pages))
+      ++end;
+    return end;
+  }
+
+  static char* end_of(const Stretch& stretch) { return stretch.low + stretch.size; }
+
+  void save_run(size_t first, size_t end) {
+    char* low = members_[first].extent.pages.low;
+    Stretch run{low, static_cast<size_t>(end_of(members_[end - 1].extent.pages) - low)};
+    if (pager_freeze(run) != 0) {
+      pager_thaw(run);
+      for (size_t i = first; i < end; ++i) let_go(members_[i].coroutine);
+      return;
+    }
+    Stretch stretches[kBatch];
+    size_t encoded = 0, left = 0;
+    Coroutine *with_copy[kBatch], *without[kBatch];
+    for (size_t i = first; i < end; ++i) {
+      Coroutine* coroutine = members_[i].coroutine;
+      if (encode(members_[i])) {
+        stretches[encoded] = members_[i].extent.pages;
+        with_copy[encoded++] = coroutine;
+      } else {
+        without[left++] = coroutine;
+      }
+    }
+    size_t taken = pager_take_away(run, stretches, encoded);
+    for (size_t i = first; i < end; ++i) pager_drop(members_[i].extent.below);
+    for (size_t i = 0; i < left; ++i) let_go(without[i]);
+    for (size_t i = 0; i < encoded; ++i) end_save(with_copy[i], i < taken);
+  }
+
+  bool encode(const Member& member) {
+    const Stretch& pages = member.extent.pages;
+    size_t size = compact_size(pages.low, pages.size / kPage, member.extent.live);
+    void* area = acquire_save_area(size);
+    if (area == nullptr) return false;
+    member.coroutine->saved = compact_encode(area, pages.low, pages.size / kPage, member.extent.live);
     return true;
   }
 
-  void take_away() {
-    Stretch stretches[kBatch];
-    bool taken[kBatch];
-    for (size_t i = 0; i < count_; ++i) stretches[i] = extents_[i].pages;
-    pager_take_away(stretches, count_, taken);
-    for (size_t i = 0; i < count_; ++i) {
-      Coroutine* coroutine = coroutines_[i];
-      if (taken[i]) {
-        pager_drop(&extents_[i].below, 1);
-        g_saves.fetch_add(1, std::memory_order_relaxed);
-        coroutine->residency.store(Residency::saved, std::memory_order_release);
-        continue;
-      }
-      CompactStack* saved = coroutine->saved;
-      coroutine->saved = nullptr;
-      release_save_area(saved, saved->size());
-      let_go(i);
+  void end_save(Coroutine* coroutine, bool taken) {
+    if (taken) {
+      g_saves.fetch_add(1, std::memory_order_relaxed);
+      coroutine->residency.store(Residency::saved, std::memory_order_release);
+      return;
     }
+    CompactStack* saved = coroutine->saved;
+    coroutine->saved = nullptr;
+    release_save_area(saved, saved->size());
+    let_go(coroutine);
   }
 
-  Coroutine* coroutines_[kBatch];
-  Extent extents_[kBatch];
+  Member members_[kBatch];
   size_t count_ = 0;
 };
 
@@ -204,6 +243,16 @@ void look_at(Coroutine* coroutine, void* context) {
   }
   scan->batch.add(coroutine);
   if (scan->batch.full()) scan->result.handled += scan->batch.finish(scan->save);
+}
+
+// Another thread may have brought the page back between the fault and its handler; but a page that is there
+// and faults again and again is the program's own doing.
+bool just_came_back(const void* address) {
+  constexpr int kPatience = 1000;
+  static std::atomic<const void*> last{nullptr};
+  static std::atomic<int> times{0};
+  if (last.exchange(address) != address) times.store(0);
+  return times.fetch_add(1) < kPatience;
 }
 
 }  // namespace
@@ -244,7 +293,10 @@ bool elastic_touched(const void* address) {
   StackSlot* slot = find_slot(address);
   if (slot == nullptr || in_guard(slot, address)) return false;
   Coroutine* owner = slot->owner;
-  if (owner == nullptr) return false;
+  if (owner == nullptr ||
+      (owner->residency.load(std::memory_order_acquire) == Residency::resident && !just_came_back(address))) {
+    return false;
+  }
   elastic_bring_back(owner);
   g_touches.fetch_add(1, std::memory_order_relaxed);
   return true;
@@ -257,6 +309,13 @@ Coroutine* elastic_reach(const void* address) {
   owner->reached.fetch_add(1, std::memory_order_seq_cst);  // before the residency is read, as a resume does
   elastic_bring_back(owner);
   return owner;
+}
+
+void elastic_stop() {
+  if (!pager_active()) return;
+  g_stopped.store(true);
+  SpinGuard guard(g_batch_lock);  // after a batch that is under way
+  for_each_coroutine([](Coroutine* coroutine, void*) { elastic_bring_back(coroutine); }, nullptr);
 }
 
 IdleScan elastic_scan(Nanoseconds idle, bool save) {

@@ -39,6 +39,10 @@ struct IdleScan {
 // One pass of the saver over all coroutines. One caller at a time.
 IdleScan elastic_scan(Nanoseconds idle, bool save);
 
+// Before the program puts itself under a seccomp filter, which might kill for what the pager calls: brings
+// all stacks back, and saves none any more.
+void elastic_stop();
+
 // Memory for saving and bringing back. False where there is none.
 bool elastic_start();
 

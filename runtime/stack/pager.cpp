@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "runtime/base/log.h"
+#include "runtime/base/sandbox.h"
 #include "runtime/base/system_call.h"
 
 namespace coshim {
@@ -21,8 +22,7 @@ constexpr size_t kPage = 4096;
 constexpr int kGuardInstall = 102, kGuardRemove = 103;  // madvise(2), Linux 6.13
 constexpr int kUserModeOnly = 1;                        // UFFD_USER_MODE_ONLY
 constexpr int kSelf = -10000;                           // PIDFD_SELF_THREAD_GROUP, Linux 6.14
-constexpr size_t kVector = 256;
-constexpr uint64_t kWriteProtectUnpopulated = 1 << 13;  // UFFD_FEATURE_WP_UNPOPULATED
+constexpr size_t kVector = 64;
 
 std::atomic<int> g_fd{-1};
 std::atomic<bool> g_no_vectors{false};
@@ -38,15 +38,8 @@ long register_with(int fd, void* base, size_t size) {
   return sys::call(SYS_ioctl, fd, UFFDIO_REGISTER, &request);
 }
 
-long protect_with(int fd, void* low, size_t size, bool on) {
-  uffdio_writeprotect request{};
-  request.range = range_of(low, size);
-  request.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0;  // off also wakes those who wait
-  long result;
-  do {
-    result = sys::call(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &request);
-  } while (result == -EAGAIN);
-  return result;
+long change_protection(const Stretch& run, int protection) {
+  return sys::call(SYS_mprotect, run.low, run.size, protection);
 }
 
 // 0 or -errno; *done says how far it came.
@@ -75,7 +68,6 @@ const char* try_out(int fd, char* memory) {
   memset(memory, 1, kPage);
   memset(contents, 2, kPage);
   if (register_with(fd, memory, kPage) != 0) return "userfaultfd does not register anonymous memory";
-  if (protect_with(fd, memory, kPage, true) != 0) return "userfaultfd does not write-protect";
   if (sys::call(SYS_madvise, memory, kPage, kGuardInstall) != 0) return "the kernel lacks MADV_GUARD_INSTALL";
   size_t done = 0;
   if (copy_with(fd, memory, contents, kPage, &done) != 0) return "UFFDIO_COPY does not replace a guard";
@@ -86,6 +78,10 @@ const char* try_out(int fd, char* memory) {
 }  // namespace
 
 int pager_open(const char** reason) {
+  if (under_seccomp()) {
+    *reason = "a seccomp filter is in force";
+    return -EPERM;
+  }
   int fd = static_cast<int>(sys::call(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUserModeOnly));
   if (fd < 0) {
     *reason = "userfaultfd(2) is not permitted or not there";
@@ -93,8 +89,8 @@ int pager_open(const char** reason) {
   }
   uffdio_api api{};
   api.api = UFFD_API;
-  // Also pages that were never touched, so that a first write between copy and guard waits too (Linux 6.4).
-  api.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | kWriteProtectUnpopulated;
+  api.features =
+      UFFD_FEATURE_PAGEFAULT_FLAG_WP;  // for a kind of registration that leaves first touches alone
   long memory =
       sys::call(SYS_mmap, nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (sys::call(SYS_ioctl, fd, UFFDIO_API, &api) != 0) {
@@ -128,45 +124,43 @@ long pager_register(void* base, size_t size) {
   return register_with(g_fd.load(), base, size);
 }
 
-long pager_protect(void* low, size_t size) {
-  return protect_with(g_fd.load(), low, size, true);
+long pager_freeze(const Stretch& run) {
+  return change_protection(run, PROT_READ);
 }
 
-void pager_unprotect(void* low, size_t size) {
-  protect_with(g_fd.load(), low, size, false);
+void pager_thaw(const Stretch& run) {
+  bool told = false;
+  while (change_protection(run, PROT_READ | PROT_WRITE) != 0) {
+    if (!told) COSHIM_LOG(warn, "no memory to make a stack accessible again; trying again");
+    told = true;
+    sys::yield();
+  }
 }
 
-bool pager_take_away(const Stretch* stretches, size_t count, bool* taken) {
-  iovec vector[kVector];
-  size_t total = 0;
-  for (size_t i = 0; i < count; ++i) {
-    vector[i] = {stretches[i].low, stretches[i].size};
-    total += stretches[i].size;
-  }
-  bool all = false;
-  if (!g_no_vectors.load(std::memory_order_relaxed)) {
-    long result = sys::call(SYS_process_madvise, kSelf, vector, count, kGuardInstall, 0);
-    all = result == static_cast<long>(total);
-    if (result < 0) g_no_vectors.store(true, std::memory_order_relaxed);
-  }
-  bool good = true;
-  for (size_t i = 0; i < count; ++i) {
-    taken[i] = all || sys::call(SYS_madvise, stretches[i].low, stretches[i].size, kGuardInstall) == 0;
-    good = good && taken[i];
-    uffdio_range range = range_of(stretches[i].low, stretches[i].size);
-    if (taken[i]) {
-      sys::call(SYS_ioctl, g_fd.load(), UFFDIO_WAKE, &range);
-    } else {
-      pager_unprotect(stretches[i].low, stretches[i].size);
+size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t count) {
+  bool closed = change_protection(run, PROT_NONE) == 0;
+  size_t taken = 0;
+  if (closed && count > 1 && !g_no_vectors.load(std::memory_order_relaxed)) {
+    iovec vector[kVector];
+    size_t total = 0;
+    for (size_t i = 0; i < count; ++i) {
+      vector[i] = {stretches[i].low, stretches[i].size};
+      total += stretches[i].size;
     }
+    long done = sys::call(SYS_process_madvise, kSelf, vector, count, kGuardInstall, 0);
+    if (done == static_cast<long>(total)) taken = count;
+    if (done < 0) g_no_vectors.store(true, std::memory_order_relaxed);
   }
-  return good;
+  while (closed && taken < count &&
+         sys::call(SYS_madvise, stretches[taken].low, stretches[taken].size, kGuardInstall) == 0) {
+    ++taken;
+  }
+  pager_thaw(run);
+  return taken;
 }
 
-void pager_drop(const Stretch* stretches, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    if (stretches[i].size != 0) sys::call(SYS_madvise, stretches[i].low, stretches[i].size, MADV_DONTNEED);
-  }
+void pager_drop(const Stretch& stretch) {
+  if (stretch.size != 0) sys::call(SYS_madvise, stretch.low, stretch.size, MADV_DONTNEED);
 }
 
 void pager_bring_back(void* low, const void* contents, size_t size) {

@@ -1,14 +1,16 @@
-// Taking pages away from a stretch of stack and putting them back, so that no write of anybody's is lost
-// (DESIGN §4, elastic): the kernel's part of it, one userfaultfd(2) that handles faults of user code only, so
-// it needs no privilege.
+// Taking pages away from a stretch of stack and putting them back, so that no write of anybody's is lost and
+// nobody reads what was never written (DESIGN §4, elastic): the kernel's part of it.
 //
-//   protect     from now on writers of the stretch wait in their fault (UFFDIO_WRITEPROTECT); readers go on
-//   take_away   the pages are freed, every access faults with SIGSEGV (MADV_GUARD_INSTALL); writers that
-//               waited try again, and fault
-//   bring_back  each page appears with its contents in one step (UFFDIO_COPY, which replaces a guard)
+//   freeze      writers fault from now on (mprotect, PROT_READ); readers go on, and so can we
+//   take_away   everybody faults (PROT_NONE), the pages are freed and replaced by guards
+//   (MADV_GUARD_INSTALL),
+//               then the protection is what it was, so no mapping stays split. Without PROT_NONE a reader or
+//               writer between the freeing and the guard would find a page of zeros
+//   bring_back  each page appears with its contents in one step, in place of its guard (UFFDIO_COPY)
 //
-// None of it splits a mapping. What is relied on is tried out at the start: UFFDIO_WRITEPROTECT is Linux 5.7,
-// MADV_GUARD_INSTALL 6.13; seccomp filters may forbid userfaultfd.
+// UFFDIO_COPY needs a userfaultfd(2) with the memory registered; one for faults of user code only is open to
+// everybody, and its faults are not used. What is relied on is tried out at the start: Linux 6.13 has
+// MADV_GUARD_INSTALL; seccomp filters may forbid userfaultfd.
 #pragma once
 
 #include <stddef.h>
@@ -23,19 +25,20 @@ bool pager_active();
 // The hidden descriptor moved out of the way; false: it is not ours.
 bool pager_moved(int from, int to);
 
-// All stretches lie in memory that was registered, at page boundaries. Each is 0 or -errno.
-long pager_register(void* base, size_t size);
-long pager_protect(void* low, size_t size);
-void pager_unprotect(void* low, size_t size);
 struct Stretch {
-  void* low;
+  char* low;
   size_t size;
 };
-// Several stretches in one call. False: some have their pages still (a locked mapping); those are readable
-// and writable as before.
-bool pager_take_away(const Stretch* stretches, size_t count, bool* taken);
+
+// All stretches lie in memory that was registered, at page boundaries. These are 0 or -errno.
+long pager_register(void* base, size_t size);
+long pager_freeze(const Stretch& run);
+void pager_thaw(const Stretch& run);
+// Frees the stretches, which lie in `run`, and thaws it; gives how many were freed, the first ones: the
+// others have their pages still (a locked mapping). All of `run` is unreachable for a moment.
+size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t count);
 // Gives back what lies there, without a guard: the next touch finds zeros.
-void pager_drop(const Stretch* stretches, size_t count);
+void pager_drop(const Stretch& stretch);
 // `contents` is page-aligned.
 void pager_bring_back(void* low, const void* contents, size_t size);
 // The child of a fork, which is alone and has no userfaultfd: makes the stretch accessible, zeroed.

@@ -230,6 +230,17 @@ StackSlot* find_slot(const void* address) {
   return nullptr;
 }
 
+void keep_slots(const void* address, size_t length) {
+  const char* at = static_cast<const char*>(address);
+  const char* end = at + length;
+  while (at < end) {
+    StackSlot* slot = find_slot(at);
+    if (slot == nullptr) return;
+    slot->kept = true;
+    at = slot->base + slot->total_size;
+  }
+}
+
 void register_all_slots() {
   SpinGuard guard(g_lock);
   size_t count = g_chunk_count.load(std::memory_order_relaxed);

@@ -27,6 +27,7 @@ struct StackSlot {
   bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
   bool registered = false;     // with the pager
+  bool kept = false;           // never to be saved
   Coroutine* owner = nullptr;  // for the overflow report
   StackSlot* next = nullptr;   // free list
 };
@@ -50,6 +51,8 @@ inline bool in_guard(const StackSlot* slot, const void* address) {
   return a >= slot->base && a < slot->base + slot->guard_size;
 }
 
+// The slots of this range are never saved from now on.
+void keep_slots(const void* address, size_t length);
 // The child of a fork starts afresh: all chunks are given to its own pager.
 void register_all_slots();
 

@@ -7,7 +7,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
-#include "runtime/config.h"
+#include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
@@ -158,6 +158,8 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->schedule_policy = request.schedule_policy;
   coroutine->schedule_priority = request.schedule_priority;
   coroutine->switches = 0;
+  coroutine->run_ticks = 0;
+  coroutine->blocked_at.store(nullptr, std::memory_order_relaxed);
   coroutine->processor = nullptr;
   coroutine->wait_kind = WaitKind::none;
   coroutine->resident_since = coroutine->left_alone = 0;
@@ -214,6 +216,7 @@ void release_stack(Coroutine* coroutine) {
 }
 
 void coroutine_switched_off(Coroutine* coroutine) {
+  leave_place(coroutine);
   int before = coroutine->join_state.fetch_or(kEnded, std::memory_order_acq_rel);
   if ((before & kDetached) != 0) {
     recycle(coroutine);

@@ -51,6 +51,9 @@ void program_thread_ended();  // may call exit(0)
 void program_threads_after_fork();
 
 // Around fork(), on whatever thread calls it: pthread_atfork handlers of ours, and the _Fork hook.
+// The program is about to put itself under a seccomp filter: from now on no system calls but common ones.
+void entering_seccomp();
+
 void runtime_before_fork();
 void runtime_after_fork_in_parent();
 void runtime_after_fork_in_child();

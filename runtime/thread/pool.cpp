@@ -1,6 +1,7 @@
 #include "runtime/thread/pool.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/mman.h>
 
 #include <new>
@@ -34,7 +35,13 @@ uint64_t g_next_id = 1, g_first_id = 1;  // this process's first; a fork's child
 uint64_t g_tid_base;
 uint64_t g_alive, g_peak;
 
+struct KernelThreadPage {
+  KernelThreadPage* next;
+  Thread records[(4096 - sizeof(void*)) / sizeof(Thread)];
+};
+
 SpinLock g_kernel_lock;
+std::atomic<KernelThreadPage*> g_kernel_thread_pages{nullptr};
 List<Thread, &Thread::pool_link> g_free_kernel_threads;
 pthread_key_t g_kernel_key;
 bool g_kernel_key_made;
@@ -62,10 +69,14 @@ void release_kernel_record(void* record) {
   CriticalSection critical;
   t_local.thread = nullptr;
   SpinGuard guard(g_kernel_lock);
+  static_cast<Thread*>(record)->tid = 0;
   g_free_kernel_threads.push_front(static_cast<Thread*>(record));
 }
 
 }  // namespace
+
+const PoolLayout g_pool_layout = {&g_blocks, offsetof(Block, next), offsetof(Block, count),
+                                  offsetof(Block, records)};
 
 Coroutine* acquire_coroutine() {
   SpinGuard guard(g_lock);
@@ -103,6 +114,16 @@ void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context) {
   }
 }
 
+const Thread* kernel_thread_by_tid(pid_t tid) {
+  for (KernelThreadPage* page = g_kernel_thread_pages.load(std::memory_order_acquire); page != nullptr;
+       page = page->next) {
+    for (const Thread& record : page->records) {
+      if (record.tid == tid) return &record;
+    }
+  }
+  return nullptr;
+}
+
 Coroutine* coroutine_by_tid(pid_t tid) {
   if (tid <= static_cast<pid_t>(kFirstTid)) return nullptr;
   if (t_local.coroutine != nullptr && t_local.coroutine->tid == tid) return t_local.coroutine;
@@ -135,10 +156,11 @@ Thread* make_kernel_thread_record() {
     thread = g_free_kernel_threads.pop_front();
     if (thread == nullptr) {
       // A page holds many: the records of kernel threads are few.
-      auto* page = static_cast<Thread*>(map_pages(4096));
+      auto* page = static_cast<KernelThreadPage*>(map_pages(4096));
       COSHIM_CHECK(page != nullptr);
-      for (size_t i = 0; i < 4096 / sizeof(Thread); ++i)
-        g_free_kernel_threads.push_back(new (&page[i]) Thread);
+      for (Thread& record : page->records) g_free_kernel_threads.push_back(new (&record) Thread);
+      page->next = g_kernel_thread_pages.load(std::memory_order_relaxed);
+      g_kernel_thread_pages.store(page, std::memory_order_release);
       thread = g_free_kernel_threads.pop_front();
     }
     if (!g_kernel_key_made) {

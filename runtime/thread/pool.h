@@ -15,6 +15,16 @@ void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context);
 // The live coroutine that gettid() answers `tid` in; null: none. Looks at all of them.
 Coroutine* coroutine_by_tid(pid_t tid);
 
+// Where a debugger finds the records (preload/debugger.cpp).
+struct PoolLayout {
+  const void* first_block;        // where the pointer to the first block is
+  uint32_t next, count, records;  // offsets in a block
+};
+extern const PoolLayout g_pool_layout;
+
+// The record of a kernel thread of the program that has waited; null: none. No lock: for the dump.
+const Thread* kernel_thread_by_tid(pid_t tid);
+
 struct CoroutineCounts {
   uint64_t created, alive, peak;
 };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/pool.h"
@@ -369,6 +370,8 @@ void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {
   Coroutine* self = t_local.coroutine;
   if (self == nullptr) return;
   t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
+  self->blocked_at.store(nullptr, std::memory_order_release);
+  leave_place(self);
   sys::KernelSignalSet mask = 0;
   if (mask_after != nullptr) {
     mask = *mask_after & sys::kAllSignals;

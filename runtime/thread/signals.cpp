@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "preload/swap/swap.h"
+#include "runtime/diag/backtrace.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
 #include "runtime/stack/slot.h"
@@ -139,7 +140,8 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
 // A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of
 // its own, an overflow can't run a handler and kills.
 void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
-  if (signal == SIGSEGV && info->si_code == SEGV_MAPERR && elastic_touched(info->si_addr)) return;
+  if (signal == SIGSEGV && elastic_touched(info->si_addr)) return;
+  if (__builtin_expect(t_fault_recovery != nullptr, 0)) __builtin_longjmp(t_fault_recovery, 1);
   StackSlot* slot = find_slot(info->si_addr);
   bool overflow = slot != nullptr && slot->owner != nullptr && in_guard(slot, info->si_addr);
   if (overflow) report_stack_overflow(slot, info->si_addr, context);
@@ -164,7 +166,8 @@ void act_without_handler(const KernelAction& action, int signal) {
   sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
 }
 
-// A sent signal that the program blocks, but the kernel must not (sys::g_never_blocked): pending, as natively.
+// A sent signal that the program blocks, but the kernel must not (sys::g_never_blocked): pending, as
+// natively.
 bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
   Coroutine* self = t_local.coroutine;
   if (self == nullptr) {

@@ -3,6 +3,7 @@
 #include "runtime/base/log.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/unwind_start.h"
 #include "runtime/wait/timer.h"
 
 namespace coshim {
@@ -26,10 +27,14 @@ void park_in_kernel(Thread* self, Nanoseconds deadline) {
   }
   timespec until = to_timespec(deadline);
   const timespec* timeout = deadline == kForever ? nullptr : &until;
+  UnwindStart where;
+  here(&where);
+  self->blocked_at.store(&where, std::memory_order_release);
   while (self->park_state.load(std::memory_order_acquire) == kParkedInKernel) {
     // Timeout and EINTR (a handler ran) both end the park; the caller looks at its own condition.
     if (sys::futex_wait(&self->park_state, kParkedInKernel, timeout) < 0) break;
   }
+  self->blocked_at.store(nullptr, std::memory_order_release);
   expected = kParkedInKernel;
   if (!self->park_state.compare_exchange_strong(expected, kRunning, std::memory_order_acquire)) {
     self->park_state.store(kRunning, std::memory_order_relaxed);

@@ -64,8 +64,8 @@ TEST_F(ConfigTest, TakesGoodValues) {
   EXPECT_EQ(
       read({"COSHIM_STACK_SIZE=64K", "COSHIM_STACK_MODE=private", "COSHIM_GUARD_SIZE=8K", "COSHIM_WORKERS=3",
             "COSHIM_HOG_MS=25", "COSHIM_NATIVE=worker_*;libfoo.so", "COSHIM_DUMP_SIGNAL=SIGUSR2",
-            "COSHIM_DUMP_PATH=/tmp/dump.%p", "COSHIM_DUMP_FORMAT=json", "COSHIM_LOG=debug", "COSHIM_STATS=1",
-            "COSHIM_STRICT=1", "COSHIM_DISABLE=0", "COSHIM_IO=epoll"}),
+            "COSHIM_DUMP_PATH=/tmp/dump.%p", "COSHIM_DUMP_FORMAT=json", "COSHIM_DUMP_FULL=1",
+            "COSHIM_LOG=debug", "COSHIM_STATS=1", "COSHIM_STRICT=1", "COSHIM_DISABLE=0", "COSHIM_IO=epoll"}),
       "");
   EXPECT_EQ(g_config.stack_size, 65536U);
   EXPECT_EQ(g_config.guard_size, 8192U);
@@ -75,6 +75,7 @@ TEST_F(ConfigTest, TakesGoodValues) {
   EXPECT_EQ(g_config.dump_signal, SIGUSR2);
   EXPECT_STREQ(g_config.dump_path, "/tmp/dump.%p");
   EXPECT_TRUE(g_config.dump_json);
+  EXPECT_TRUE(g_config.dump_full);
   EXPECT_TRUE(g_config.stats);
   EXPECT_TRUE(g_config.strict);
   EXPECT_FALSE(g_config.disabled);
@@ -426,12 +427,13 @@ TEST(ConfigTable, HoldsTheDesignsVariablesOnce) {
     EXPECT_GT(strlen(variables[i].meaning), 0U);
     EXPECT_GT(strlen(variables[i].default_text), 0U);
   }
-  EXPECT_EQ(names,
-            (std::set<std::string>{
-                "COSHIM_STACK_SIZE", "COSHIM_STACK_MODE", "COSHIM_SHARED_STACKS", "COSHIM_STACK_IDLE",
-                "COSHIM_GUARD_SIZE", "COSHIM_WORKERS", "COSHIM_HOG_MS", "COSHIM_IO", "COSHIM_NATIVE",
-                "COSHIM_ONLY", "COSHIM_SKIP", "COSHIM_DUMP_SIGNAL", "COSHIM_DUMP_PATH", "COSHIM_DUMP_FORMAT",
-                "COSHIM_LOG", "COSHIM_LOG_PATH", "COSHIM_STATS", "COSHIM_STRICT", "COSHIM_DISABLE"}));
+  EXPECT_EQ(names, (std::set<std::string>{"COSHIM_STACK_SIZE",  "COSHIM_STACK_MODE", "COSHIM_SHARED_STACKS",
+                                          "COSHIM_STACK_IDLE",  "COSHIM_GUARD_SIZE", "COSHIM_WORKERS",
+                                          "COSHIM_HOG_MS",      "COSHIM_BLOCKING",   "COSHIM_IO",
+                                          "COSHIM_NATIVE",      "COSHIM_ONLY",       "COSHIM_SKIP",
+                                          "COSHIM_DUMP_SIGNAL", "COSHIM_DUMP_PATH",  "COSHIM_DUMP_FORMAT",
+                                          "COSHIM_DUMP_FULL",   "COSHIM_LOG",        "COSHIM_LOG_PATH",
+                                          "COSHIM_STATS",       "COSHIM_STRICT",     "COSHIM_DISABLE"}));
 }
 
 // The longest line that a row can cause is not cut: default and meaning are all there.

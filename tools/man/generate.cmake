@@ -1,0 +1,17 @@
+# cmake -DLAUNCHER=coshim -DIN=libcoshim.7.in -DOUT=libcoshim.7 -P generate.cmake
+# The manual page's list of variables, from the table that the library itself reads (runtime/config.cpp).
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND env -i ${LAUNCHER} env --json OUTPUT_VARIABLE json COMMAND_ERROR_IS_FATAL ANY)
+string(JSON count LENGTH "${json}")
+math(EXPR last "${count} - 1")
+set(VARIABLES "")
+foreach(i RANGE ${last})
+  foreach(member name value meaning)
+    string(JSON ${member} GET "${json}" ${i} ${member})
+    string(REPLACE "-" "\\-" ${member} "${${member}}")
+  endforeach()
+  string(APPEND VARIABLES ".TP\n.B ${name}\n${meaning}.\nDefault: ${value}.\n")
+endforeach()
+file(READ ${IN} page)
+string(REPLACE "@VARIABLES@\n" "${VARIABLES}" page "${page}")
+file(WRITE ${OUT} "${page}")
