@@ -38,7 +38,7 @@ enum class Phase { unstarted, started, native };
 std::atomic<Phase> g_phase{Phase::unstarted};
 SpinLock g_start_lock;
 bool g_tcb_known;  // survives a fork
-void (*g_at_start[4])();
+void (*g_at_start[8])();
 
 int processor_count() {
   if (g_config.workers > 0) return g_config.workers;

@@ -5,6 +5,7 @@
 
 #include <new>
 
+#include "preload/swap/copy.h"
 #include "preload/swap/swap.h"
 #include "runtime/stack/save_area.h"
 #include "runtime/stack/slot.h"
@@ -204,7 +205,7 @@ Coroutine* release_shared_stack(SharedStack* stack) {
 bool save_shared_stack(Coroutine* coroutine, const void* stack_pointer) {
   size_t size = live_size(coroutine, stack_pointer);
   if (__builtin_expect(!reserve_saved(coroutine, size), 0)) return false;
-  memcpy(coroutine->saved_bytes, stack_pointer, size);
+  copy_stack(coroutine->saved_bytes, stack_pointer, size);
   coroutine->saved_size = static_cast<uint32_t>(size);
   return true;
 }
@@ -216,7 +217,7 @@ bool load_shared_stack(Coroutine* coroutine, void* stack_pointer) {
   if (occupant != nullptr && !save_shared_stack(occupant, occupant->stack_pointer)) return false;
   stack->occupant = coroutine;
   stack->slot->owner = coroutine;
-  memcpy(stack_pointer, coroutine->saved_bytes, coroutine->saved_size);
+  copy_stack(stack_pointer, coroutine->saved_bytes, coroutine->saved_size);
   g_copies.store(g_copies.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // about right
   return true;
 }
