@@ -142,7 +142,7 @@ TEST_F(ConfigRandomTest, EnvironmentsOfRandomStrings) {
     ASSERT_TRUE(g_config.stack_size == 0 || g_config.stack_size >= 16384) << entries[0];
     ASSERT_LE(g_config.stack_size, size_t{1} << 46);
     ASSERT_LE(g_config.guard_size, size_t{1} << 46);
-    ASSERT_EQ(g_config.stack_mode, StackMode::private_stack);
+    ASSERT_TRUE(g_config.stack_idle >= 0 && g_config.stack_idle < kForever);
     ASSERT_TRUE(g_config.workers >= 0 && g_config.workers <= 1024);
     ASSERT_TRUE(g_config.hog_time > 0 && g_config.hog_time < kForever);
     ASSERT_TRUE(g_config.dump_signal >= 1 && g_config.dump_signal <= 64 && g_config.dump_signal != 9);
