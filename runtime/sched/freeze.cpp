@@ -1,6 +1,9 @@
 // Making the holder of a shared stack let go of it: time slices on a stack (runtime/sched/shared_switch.h).
+#include <fcntl.h>
+#include <string.h>
 #include <ucontext.h>
 
+#include "runtime/base/log.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
 #include "runtime/sched/shared_switch.h"
@@ -22,13 +25,41 @@ Worker* worker_of(const Coroutine* coroutine) {
 
 // It may come too late, and find somebody else: freeze_here() looks again.
 void ask_to_freeze(Worker* worker) {
-  if (!dump_signal_is_ours()) return;
+  // Real-time signals queue: one at a time.
+  if (!dump_signal_is_ours() || worker->asked_to_freeze.exchange(true, std::memory_order_acq_rel)) return;
   give_up_processor(worker);
   siginfo_t info{};
   info.si_signo = g_config.dump_signal;
   info.si_code = kRequestCode;
   info.si_value.sival_ptr = const_cast<char*>(&g_request_mark);
   sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), worker->tid, g_config.dump_signal, &info);
+}
+
+Nanoseconds cpu_time_of(pid_t tid) {
+  timespec time{};
+  auto clock = static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | 6);  // clock_getcpuclockid(3)
+  return sys::call(SYS_clock_gettime, clock, &time) == 0 ? to_nanoseconds(time) : 0;
+}
+
+// proc(5): is it on a CPU, or waiting for one?
+bool wants_cpu(pid_t tid) {
+  char text[256];
+  format_text(text, sizeof(text), "/proc/self/task/%d/stat", tid);
+  long fd = sys::call(SYS_openat, AT_FDCWD, text, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  long length = sys::call(SYS_read, fd, text, sizeof(text) - 1);
+  sys::close(static_cast<int>(fd));
+  if (length <= 0) return false;
+  text[length] = '\0';
+  const char* end = strrchr(text, ')');  // of the thread's name
+  return end != nullptr && end[1] == ' ' && end[2] == 'R';
+}
+
+// The kernel has not let it run: on a busy machine that is nothing to be held against it, and freezing it
+// would take the CPU time that it lacks.
+bool only_lacks_cpu(const SharedStack* stack, const Worker* worker, bool blocked) {
+  bool worked = !blocked && cpu_time_of(worker->tid) - stack->seen_cpu_time >= g_config.hog_time / 2;
+  return !worked && wants_cpu(worker->tid);
 }
 
 void watch(SharedStack* stack, void* now_pointer) {
@@ -41,16 +72,20 @@ void watch(SharedStack* stack, void* now_pointer) {
     stack->seen_holder = running ? holder : nullptr;
     stack->seen_switches = running ? holder->switches + holder->freezes : 0;
     stack->held_since = now;
+    stack->seen_cpu_time = -1;
     stack->stuck.store(false, std::memory_order_relaxed);
     return;
   }
   Worker* worker = worker_of(holder);
+  if (worker != nullptr && stack->seen_cpu_time < 0) stack->seen_cpu_time = cpu_time_of(worker->tid);
   // Nothing of what it does in the kernel is lost when a blocked one gives way at once.
   bool blocked = worker != nullptr && worker->blocking_call.load(std::memory_order_acquire) != nullptr;
   if (!blocked && now - stack->held_since < g_config.hog_time) return;
+  if (worker != nullptr && only_lacks_cpu(stack, worker, blocked)) return;
   stack->stuck.store(true, std::memory_order_relaxed);
   if (worker == nullptr || stack->waiting_count.load(std::memory_order_relaxed) == 0) return;
   stack->held_since = now;
+  stack->seen_cpu_time = -1;
   ask_to_freeze(worker);
 }
 
@@ -66,6 +101,7 @@ bool is_freeze_request(const siginfo_t* info) {
 
 // With all signals blocked, on the kernel thread's alternate stack.
 void freeze_here(const void* ucontext) {
+  if (t_local.worker != nullptr) t_local.worker->asked_to_freeze.store(false, std::memory_order_release);
   Coroutine* self = t_local.coroutine;
   if (self == nullptr || t_local.critical != 0 || self->shared_stack == nullptr) return;
   SharedStack* stack = self->shared_stack;

@@ -66,7 +66,8 @@ struct Worker {
   uint64_t stuck_since = 0;
   pid_t tid = 0;
   int index = 0;
-  bool spare = false;  // guarded by the spare lock
+  std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
+  bool spare = false;                        // guarded by the spare lock
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };

@@ -70,6 +70,7 @@ void* worker_main(void* argument) {
   auto* worker = static_cast<Worker*>(argument);
   t_local.critical = 1;  // always: on its own stack a worker is in the runtime
   t_local.worker = worker;
+  worker->asked_to_freeze.store(false, std::memory_order_relaxed);
   worker->tid = sys::gettid();
   uint64_t live = g_scheduler.live_workers.fetch_add(1, std::memory_order_relaxed) + 1;
   if (live > g_scheduler.peak_workers.load(std::memory_order_relaxed)) g_scheduler.peak_workers.store(live);

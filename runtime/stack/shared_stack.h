@@ -32,6 +32,7 @@ struct SharedStack {
   Coroutine* seen_holder = nullptr;
   uint64_t seen_switches = 0;
   Nanoseconds held_since = 0;
+  Nanoseconds seen_cpu_time = -1;  // its kernel thread's; -1: not looked at yet
   std::atomic<bool> stuck{false};  // its holder has not let go for long: nothing for new coroutines
 
   bool contains(const void* address) const {
