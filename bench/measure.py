@@ -9,6 +9,9 @@ class Failed(Exception):
     """A measured program crashed, hung or answered wrongly: one line that says which."""
 
 
+STACK_MODES = ("private", "shared")
+
+
 class Programs:
     """Where the programs are, and how they are started."""
 
@@ -18,10 +21,13 @@ class Programs:
         self.pins = pins  # core by role; None: not pinned
         self.settings = settings  # COSHIM_ variables for the shim runs
 
-    def environment(self, shim):
+    def environment(self, run):
+        """`run`: "shim"; or "private" or "shared": the shim in that stack mode, with one shared stack."""
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("COSHIM_") and name != "LD_PRELOAD"}
-        return {**environment, "LD_PRELOAD": self.library, **self.settings} if shim else environment
+        if run in STACK_MODES:
+            environment |= {"COSHIM_STACK_MODE": run, "COSHIM_SHARED_STACKS": "1"}
+        return {**environment, "LD_PRELOAD": self.library, **self.settings} if run in ("shim", *STACK_MODES) else environment
 
     def start(self, arguments, run="native", role="server"):
         """`run`: "shim" preloads the library, anything else does not."""
@@ -29,7 +35,7 @@ class Programs:
         command = [os.path.join(self.build, "bench", arguments[0]), *map(str, arguments[1:])]
         # Pinned before exec: the shim takes its number of workers from the affinity mask.
         pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
-        return Program(subprocess.Popen(command, env=self.environment(run == "shim"), preexec_fn=pin, bufsize=0,
+        return Program(subprocess.Popen(command, env=self.environment(run), preexec_fn=pin, bufsize=0,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE), " ".join(map(str, arguments)))
 
 

@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True  # nothing is left in the source tree
 from measure import Disturbed, Failed, MemoryGrowth, Programs
 from table import Goal, Table
 
-SECTIONS = ("switch", "create", "mutex", "condition", "memory", "echo", "churn")
+SECTIONS = ("switch", "stacks", "create", "mutex", "condition", "memory", "echo", "churn")
 SPARE_DESCRIPTORS = 64  # beyond one a connection: the listener, the shim's own, standard streams
 
 MEMORY_ATTEMPTS = 5
@@ -86,6 +86,26 @@ class Bench:
             runs = self.runs + (["bare"] if section == "switch" else [])
             self.rows_of(self.repeated(name, runs, measure),
                          [(name + ": CPU", "ns", "cpu", goals), ("  elapsed", "ns", "wall", ())])
+
+    # --- stack modes ---
+
+    def run_stacks(self):
+        self.table.section("A switch by the depth of the stack, both threads on one shared stack")
+        count = 200000 if self.options.quick else 1000000
+        for size in (64, 512, 2048, 8192):
+            def measure(run, size=size):
+                kind = "copy" if run == "copy" else "yield"
+                with self.programs.start(["stack_switch", kind, size, count], run, "first") as program:
+                    return {"cpu": float(program.read_line(120))}
+            results = self.repeated(f"switch, {size} bytes", ["private", "shared", "copy"], measure)
+            if not all(results.values()):
+                continue
+            middle = {run: statistics.median(result["cpu"] for result in list_) for run, list_ in results.items()}
+            goal = Goal("bare", 1, "at most the private switch + 1.5x the copies")
+            self.rows_of({"shim": results["shared"], "bare": [{"cpu": middle["private"] + 1.5 * middle["copy"]}]},
+                         [(f"switch, {size} bytes, shared", "ns", "cpu", (goal,))])
+            self.rows_of({"shim": results["private"]}, [("  private", "ns", "cpu", ())])
+            self.rows_of({"bare": results["copy"]}, [("  the bytes copied twice", "ns", "cpu", ())])
 
     # --- servers ---
 
@@ -185,7 +205,7 @@ class Bench:
 
     def run(self):
         self.run_micro()
-        for section in ("memory", "echo", "churn"):
+        for section in ("stacks", "memory", "echo", "churn"):
             if section in self.options.only:
                 getattr(self, "run_" + section)()
         self.table.summary()

@@ -47,7 +47,7 @@ bool sleeps_in_kernel(const Call& call) {
 long pass_on(const Call& call) {
   if (!sleeps_in_kernel(call)) return call.in_kernel();
   BlockingRegion region("futex");
-  return call.in_kernel();
+  return region.repeat([&] { return call.in_kernel(); });
 }
 
 long wait(const Call& call) {

@@ -38,7 +38,7 @@ auto wait_within_limit(const char* name, Interrupted interrupted, Nanoseconds de
     if (try_take_place(PlaceKind::waits)) {
       Place place;
       BlockingRegion region(name);
-      return wait();
+      return region.repeat(wait);
     }
     Nanoseconds until = deadline_after(interval);
     bool restart = false;

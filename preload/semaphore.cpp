@@ -93,14 +93,14 @@ HOOK(int, sem_wait, (sem_t * semaphore)) {
 HOOK(int, sem_timedwait, (sem_t * semaphore, const timespec* when)) {
   if (parks(semaphore) && valid_timespec(*when)) return wait_parked(semaphore, {CLOCK_REALTIME, when});
   BlockingRegion region("sem_timedwait");
-  return real::sem_timedwait(semaphore, when);
+  return region.repeat([&] { return real::sem_timedwait(semaphore, when); });
 }
 
 HOOK(int, sem_clockwait, (sem_t * semaphore, clockid_t clock, const timespec* when)) {
   if (parks(semaphore) && waitable_clock(clock) && valid_timespec(*when))
     return wait_parked(semaphore, {clock, when});
   BlockingRegion region("sem_clockwait");
-  return real::sem_clockwait(semaphore, clock, when);
+  return region.repeat([&] { return real::sem_clockwait(semaphore, clock, when); });
 }
 
 HOOK(int, sem_post, (sem_t * semaphore)) {

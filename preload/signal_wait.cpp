@@ -7,7 +7,9 @@
 #include "preload/cancel.h"
 #include "preload/hook.h"
 #include "runtime/base/clock.h"
+#include "runtime/config.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/thread/signals.h"
 
 namespace coshim {
@@ -23,6 +25,8 @@ sys::KernelSignalSet to_kernel(const sigset_t& set) {
 // sigtimedwait(2) of a coroutine: a signal's number, or -1 and errno.
 int wait_for(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   const sys::KernelSignalSet wanted = to_kernel(*set);
+  sigset_t kernel_set = *set;
+  if (g_shared_stacks) sigdelset(&kernel_set, g_config.dump_signal);  // not to be taken away from the monitor
   const bool limited = timeout != nullptr && valid_timespec(*timeout);
   const Nanoseconds deadline = limited ? deadline_after(to_nanoseconds(*timeout)) : kForever;
   begin_signal_wait();
@@ -35,7 +39,8 @@ int wait_for(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
     }
     {
       BlockingRegion region("sigtimedwait");
-      result = real::sigtimedwait(set, info, limited ? &left : timeout);
+      result = real::sigtimedwait(&kernel_set, info, limited ? &left : timeout);
+      if (result < 0 && errno == EINTR && region.was_frozen()) result = 0;
     }
     if (result > 0 && is_attention(info)) result = take_pending_signal(sys::signal_bit(result), info);
     if (result > 0) restore_info(info);
@@ -50,6 +55,7 @@ int suspend(sys::KernelSignalSet mask) {
   cancellation_point();
   sigset_t set;
   memset(&set, 0, sizeof(set));
+  mask &= ~sys::g_never_blocked;
   memcpy(&set, &mask, sizeof(mask));
   const uint32_t handlers_before = t_local.handlers_run;
   begin_signal_suspend(mask);

@@ -89,7 +89,7 @@ long accept_at_once(int fd, sockaddr* address, socklen_t* length, int flags) {
   long result = descriptor_is_shared(fd) ? ring_accept(fd, address, length, flags) : -ENOSYS;
   if (result != -ENOSYS) return result;
   BlockingRegion region("accept", false);
-  return sys::call(SYS_accept4, fd, address, length, flags);
+  return region.repeat([&] { return sys::call(SYS_accept4, fd, address, length, flags); });
 }
 
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
@@ -144,6 +144,16 @@ long connect_waiting(int fd, const sockaddr* address, socklen_t length) {
 
 }  // namespace
 
+// MSG_WAITALL on a stream. A frame of its own: every parked reader keeps receive_into()'s.
+__attribute__((noinline)) static ssize_t receive_whole(int fd, void* buffer, size_t length, int flags,
+                                                       sockaddr* address, socklen_t* address_length) {
+  if ((flags & MSG_PEEK) == 0)
+    return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
+  BlockingRegion region("recv");
+  return return_errno<ssize_t>(region.repeat(
+      [&] { return sys::call(SYS_recvfrom, fd, buffer, length, flags, address, address_length); }));
+}
+
 ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address,
                      socklen_t* address_length) {
   cancellation_point();
@@ -151,12 +161,8 @@ ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* a
     return sys::call(SYS_recvfrom, current, buffer, length, how, address, address_length);
   };
   if ((flags & kNeverWaits) != 0) return return_errno<ssize_t>(attempt(fd, flags));
-  if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
-    if ((flags & MSG_PEEK) == 0)
-      return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
-    BlockingRegion region("recv");
-    return return_errno<ssize_t>(attempt(fd, flags));
-  }
+  if ((flags & MSG_WAITALL) != 0 && is_stream(fd))
+    return receive_whole(fd, buffer, length, flags, address, address_length);
   return return_errno<ssize_t>(await_restarting(fd, receive_options(fd, length, flags), [&](int current) {
     return attempt(current, flags | MSG_DONTWAIT);
   }));
@@ -169,7 +175,7 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
     result = sys::call(SYS_recvmsg, fd, message, flags);
   } else if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
     BlockingRegion region("recvmsg");
-    result = sys::call(SYS_recvmsg, fd, message, flags);
+    result = region.repeat([&] { return sys::call(SYS_recvmsg, fd, message, flags); });
   } else {
     // A failed attempt leaves the lengths in the header alone (EAGAIN comes before anything is stored).
     result = await_restarting(fd, receive_options(fd, 0, flags), [&](int current) {

@@ -98,17 +98,21 @@ Outcome read_stack_mode(const char* text) {
   g_config.stack_mode_given = true;
   if (strcmp(text, "elastic") == 0) {
     g_config.stack_mode = StackMode::elastic;
-    return Outcome::good;
+  } else if (strcmp(text, "shared") == 0) {
+    g_config.stack_mode = StackMode::shared;
+  } else if (strcmp(text, "private") == 0) {
+    g_config.stack_mode = StackMode::private_stack;
+  } else {
+    return Outcome::malformed;
   }
-  bool is_private = strcmp(text, "private") == 0;
-  if (is_private) g_config.stack_mode = StackMode::private_stack;
-  return only_default(is_private || strcmp(text, "shared") == 0, is_private);
+  return Outcome::good;
 }
 
 Outcome read_shared_stacks(const char* text) {
   uint64_t stacks = 0;
-  bool good = parse_integer(text, 1, 1024, &stacks);
-  return only_default(good, stacks == 4);
+  if (!parse_integer(text, 1, 1024, &stacks)) return Outcome::malformed;
+  g_config.shared_stacks = static_cast<int>(stacks);
+  return Outcome::good;
 }
 
 Outcome read_stack_idle(const char* text) {

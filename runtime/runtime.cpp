@@ -18,7 +18,9 @@
 #include "runtime/stack/elastic.h"
 #include "runtime/stack/pager.h"
 #include "runtime/stack/save_area.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
+#include "runtime/stack/tls_slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -73,6 +75,12 @@ void start_elastic_stacks() {
   g_config.stack_mode = StackMode::private_stack;
 }
 
+// The signal by which the monitor reaches a kernel thread that does not leave a shared stack: it must arrive.
+void start_shared_stacks() {
+  shared_stacks_start(static_cast<size_t>(g_config.shared_stacks) * static_cast<size_t>(processor_count()));
+  if (g_config.dump_signal != 0) sys::g_never_blocked |= sys::signal_bit(g_config.dump_signal);
+}
+
 const char* start() {
   const char* reason = nullptr;
   if (!g_tcb_known) {
@@ -83,6 +91,7 @@ const char* start() {
     g_tcb_known = true;
   }
   if (g_config.stack_mode == StackMode::elastic) start_elastic_stacks();
+  if (g_config.stack_mode == StackMode::shared) start_shared_stacks();
   if (!scheduler_start(processor_count(), &reason)) return reason;
   signals_start();
   dump_start();
@@ -144,6 +153,8 @@ void runtime_before_fork() {
   lock_pools_for_fork();
   lock_elastic_for_fork();
   lock_save_areas_for_fork();
+  lock_shared_stacks_for_fork();
+  lock_tls_slots_for_fork();
   lock_slots_for_fork();
   lock_signals_for_fork();
 }
@@ -152,6 +163,8 @@ void runtime_after_fork_in_parent() {
   if (runtime_started()) {
     unlock_signals_after_fork();
     unlock_slots_after_fork(false);
+    unlock_tls_slots_after_fork(false);
+    unlock_shared_stacks_after_fork(false, nullptr);
     unlock_save_areas_after_fork(false);
     unlock_elastic_after_fork(false);
     unlock_pools_after_fork(false);
@@ -165,6 +178,8 @@ void runtime_after_fork_in_parent() {
 void runtime_after_fork_in_child() {
   if (runtime_started()) {
     unlock_slots_after_fork(true);
+    unlock_tls_slots_after_fork(true);
+    unlock_shared_stacks_after_fork(true, t_local.coroutine != nullptr ? t_local.coroutine : t_local.former);
     unlock_save_areas_after_fork(true);
     unlock_elastic_after_fork(true);
     pager_reset_after_fork();

@@ -10,9 +10,12 @@ constexpr unsigned long kHwcap2FsGsBase = 1UL << 1;  // arch/x86/include/uapi/as
 }  // namespace
 
 SwapFunction g_swap = &coshim_swap_by_system_call;  // works everywhere
+SwapThroughFunction g_swap_through = &coshim_swap_through_by_system_call;
 
 void choose_swap() {
-  if ((getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0) g_swap = &coshim_swap;
+  if ((getauxval(AT_HWCAP2) & kHwcap2FsGsBase) == 0) return;
+  g_swap = &coshim_swap;
+  g_swap_through = &coshim_swap_through;
 }
 
 }  // namespace coshim

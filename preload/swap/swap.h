@@ -13,6 +13,19 @@ void coshim_swap(void** save, void* load, uintptr_t fs_base);
 // The same for processors or kernels without user-mode wrfsbase (AT_HWCAP2 bit 1): arch_prctl(ARCH_SET_FS).
 void coshim_swap_by_system_call(void** save, void* load, uintptr_t fs_base);
 
+// What to go on with, as the two registers in which such a struct is returned (ABI 3.2.3).
+struct coshim_swap_target {
+  void* load;
+  uintptr_t fs_base;
+};
+// As coshim_swap, but first calls exchange(argument) on the stack that ends at `through` (16-byte aligned),
+// when the running stack has been saved and *save is stored: it may copy stacks, also those two. Then
+// continues with what exchange returned.
+void coshim_swap_through(void** save, void* through, struct coshim_swap_target (*exchange)(void*),
+                         void* argument);
+void coshim_swap_through_by_system_call(void** save, void* through,
+                                        struct coshim_swap_target (*exchange)(void*), void* argument);
+
 // Where the first swap to a new stack arrives; calls entry(argument) and never returns. Ends every backtrace.
 void coshim_swap_start(void);
 
@@ -45,6 +58,8 @@ inline void* swap_prepare(void* stack_top, void (*entry)(void*), void* argument)
 using SwapFunction = void (*)(void** save, void* load, uintptr_t fs_base);
 // coshim_swap or coshim_swap_by_system_call, as the machine allows (choose_swap at start-up, from AT_HWCAP2).
 extern SwapFunction g_swap;
+using SwapThroughFunction = decltype(&coshim_swap_through);
+extern SwapThroughFunction g_swap_through;
 void choose_swap();
 
 }  // namespace coshim

@@ -103,6 +103,42 @@ coshim_swap_by_system_call:
         RESTORE
         .size   coshim_swap_by_system_call, . - coshim_swap_by_system_call
 
+        /* The same by way of another stack, for stacks that are copied: what is to be loaded is known only when
+         * `exchange` has returned, in rax (stack pointer) and rdx (FS base). Meanwhile there is nothing to unwind. */
+        .macro EXCHANGE
+        .cfi_remember_state
+        .cfi_undefined rip
+        movq    %rcx, %rdi
+        callq   *%rdx
+        .cfi_restore_state
+        movq    %rax, %rsp
+        .endm
+
+        .globl  coshim_swap_through
+        .hidden coshim_swap_through
+        .type   coshim_swap_through, @function
+        .p2align 4
+coshim_swap_through:
+        SAVE
+        EXCHANGE
+        wrfsbase %rdx
+        RESTORE
+        .size   coshim_swap_through, . - coshim_swap_through
+
+        .globl  coshim_swap_through_by_system_call
+        .hidden coshim_swap_through_by_system_call
+        .type   coshim_swap_through_by_system_call, @function
+        .p2align 4
+coshim_swap_through_by_system_call:
+        SAVE
+        EXCHANGE
+        movq    %rdx, %rsi
+        movl    $0x1002, %edi           /* ARCH_SET_FS, arch_prctl(2) */
+        movl    $158, %eax              /* SYS_arch_prctl */
+        syscall
+        RESTORE
+        .size   coshim_swap_through_by_system_call, . - coshim_swap_through_by_system_call
+
         /* The first frame of every coroutine. An undefined return address is how DWARF says "the outermost frame". */
         .globl  coshim_swap_start
         .hidden coshim_swap_start

@@ -118,6 +118,14 @@ size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size
   return walk(start, &stack, frames, capacity);
 }
 
+size_t Unwinder::walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
+  ucontext_t context;
+  constexpr size_t kRegistersEnd = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t::gregs);
+  if (!read_memory(coroutine->frozen_context, &context, kRegistersEnd)) return 0;
+  StackReader stack(coroutine);
+  return walk(start_of_context(&context), &stack, frames, capacity);
+}
+
 UnwindStart start_of_context(const void* context) {
   const greg_t* r = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   UnwindStart start;

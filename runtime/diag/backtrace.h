@@ -22,6 +22,9 @@ class Unwinder {
   size_t walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity);
   // A parked or runnable coroutine, from what the switch left; whatever the stack mode.
   size_t walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity);
+  // One that waits for its turn on its shared stack, from where it was interrupted
+  // (runtime/sched/freeze.cpp).
+  size_t walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size_t capacity);
 
  private:
   const FrameRules* rules_for(uintptr_t address);

@@ -14,6 +14,7 @@
 #include "runtime/diag/describe.h"
 #include "runtime/diag/running.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/signals.h"
 
 namespace coshim {
@@ -47,6 +48,7 @@ Request request_of(int bit) {
 }
 
 void on_dump_signal(int, siginfo_t* info, void* context) {
+  if (is_freeze_request(info)) return freeze_here(context);
   uint32_t value = info->si_code == SI_QUEUE ? static_cast<uint32_t>(info->si_value.sival_int) : 0;
   if (value == kStandStill) {
     stand_still_for_dump(context);

@@ -8,6 +8,7 @@
 #include "runtime/diag/running.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/pool.h"
 
@@ -189,6 +190,8 @@ size_t Snapshot::walk(const Coroutine* coroutine, ThreadRecord* record, uintptr_
   if (record->state == CoroutineState::parked || record->state == CoroutineState::runnable)
     return unwinder_->walk_parked(coroutine, frames, kMaximumFrames);
   if (record->state != CoroutineState::running) return 0;
+  if (coroutine->frozen.load(std::memory_order_acquire) == kFrozen)
+    return unwinder_->walk_frozen(coroutine, frames, kMaximumFrames);
   if (walk_blocked(unwinder_, coroutine, frames, &count)) return count;
   Worker* worker = worker_of(coroutine);
   if (worker == nullptr) return 0;
@@ -240,6 +243,7 @@ bool Snapshot::try_coroutine(Coroutine* coroutine, ThreadRecord* record) {
   bool stands = record->state == CoroutineState::parked || record->state == CoroutineState::runnable;
   if (stands && slot != nullptr && pointer > slot->stack_low && pointer < slot->stack_top)
     record->stack_used = static_cast<size_t>(slot->stack_top - pointer);
+  if (stands && coroutine->shared_stack != nullptr) record->stack_used = shared_stack_bytes(coroutine).size;
   if (slot != nullptr && !record->stack_is_user) record->stack_touched = touched_bytes(slot);
   if (coroutine->switches != record->switches || coroutine->id != record->id ||
       coroutine->state.load(std::memory_order_acquire) != record->state ||

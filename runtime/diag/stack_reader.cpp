@@ -6,6 +6,7 @@
 
 #include "runtime/base/system_call.h"
 #include "runtime/stack/compact.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/thread/thread.h"
 
 namespace coshim {
@@ -38,11 +39,25 @@ bool StackReader::saved_word(uintptr_t address, uint64_t* value) const {
   return saved != nullptr && compact_word_at(saved, address, value);
 }
 
+// From the copy, where the address belongs to a shared stack that somebody else is on.
+void StackReader::fill_window(uintptr_t address) {
+  start_ = address;
+  if (coroutine_ != nullptr && coroutine_->shared_stack != nullptr) {
+    const StackBytes saved = shared_stack_bytes(coroutine_);
+    if (address >= saved.address && address - saved.address < saved.size) {
+      size_t offset = address - saved.address, left = saved.size - offset;
+      auto source = reinterpret_cast<uintptr_t>(saved.bytes) + offset;
+      end_ = address + read_some(source, window_, left < sizeof(window_) ? left : sizeof(window_));
+      return;
+    }
+  }
+  end_ = address + read_some(address, window_, sizeof(window_));
+}
+
 bool StackReader::word(uintptr_t address, uint64_t* value) {
   if (saved_word(address, value)) return true;
   if (address < start_ || address + sizeof(*value) > end_ || address + sizeof(*value) < address) {
-    start_ = address;
-    end_ = address + read_some(address, window_, sizeof(window_));
+    fill_window(address);
     if (end_ - start_ < sizeof(*value)) return false;
   }
   memcpy(value, window_ + (address - start_), sizeof(*value));

@@ -22,6 +22,7 @@ class StackReader {
 
  private:
   bool saved_word(uintptr_t address, uint64_t* value) const;
+  void fill_window(uintptr_t address);
 
   static constexpr size_t kWindow = 1024;
   const Coroutine* coroutine_;

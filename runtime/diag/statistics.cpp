@@ -9,6 +9,7 @@
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/save_area.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/pool.h"
 
@@ -39,6 +40,7 @@ void count_one(Coroutine* coroutine, void* context) {
       auto pointer = static_cast<char*>(coroutine->stack_pointer);
       if (slot != nullptr && pointer > slot->base && pointer < slot->stack_top)
         s.stack_live_bytes += static_cast<uint64_t>(slot->stack_top - pointer);
+      if (coroutine->shared_stack != nullptr) s.stack_live_bytes += shared_stack_bytes(coroutine).size;
       break;
     }
     case CoroutineState::finished:

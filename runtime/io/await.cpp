@@ -126,7 +126,7 @@ class Waiting {
   }
 
   // Neither table nor poller can help: the kernel waits, on this kernel thread.
-  long wait_in_kernel() {
+  __attribute__((noinline)) long wait_in_kernel() {  // its frame is not to be part of every wait's
     short events = options_.direction == Direction::readable ? POLLIN : POLLOUT;
     pollfd descriptor{fd_, events, 0};
     timespec interval{};
@@ -139,6 +139,7 @@ class Waiting {
     }
     BlockingRegion region("poll");
     long result = sys::call(SYS_ppoll, &descriptor, 1, timeout, nullptr, 8);
+    if (result == -EINTR && region.was_frozen()) return 0;
     return result < 0 ? result : result == 0 ? -EAGAIN : 0;
   }
 

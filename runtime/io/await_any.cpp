@@ -105,7 +105,7 @@ long wait_in_kernel(Nanoseconds deadline, long (*check)(void*), void* context) {
     if (left <= 0) return check(context);
     timespec interval = to_timespec(left < kSlice ? left : kSlice);
     long slept = sys::call(SYS_ppoll, nullptr, 0, &interval, nullptr, 8);
-    if (slept == -EINTR) return -EINTR;
+    if (slept == -EINTR && !region.was_frozen()) return -EINTR;
     if (long result = check(context)) return result;
   }
 }

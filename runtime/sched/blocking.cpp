@@ -5,12 +5,10 @@
 
 namespace coshim {
 
-namespace {
-
-// Gives the worker's processor to another worker, unless there is nothing that the processor could do
-// meanwhile.
-void hand_on(Worker* worker) {
+// Unless there is nothing that the processor could do meanwhile.
+void give_up_processor(Worker* worker) {
   Processor* processor = worker->processor;
+  if (processor == nullptr) return;
   {
     SpinGuard guard(processor->lock);
     if (processor->owner != worker) return;
@@ -20,11 +18,9 @@ void hand_on(Worker* worker) {
   bind_worker(processor);
 }
 
-}  // namespace
-
 void hand_processor_on() {
   CriticalSection critical;
-  hand_on(t_local.worker);
+  give_up_processor(t_local.worker);
 }
 
 BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where) {
@@ -39,7 +35,7 @@ BlockingCall begin_blocking(const char* call_name, bool likely_long, const Unwin
   worker->blocking_call.store(call_name, std::memory_order_release);
   if (likely_long) {
     g_scheduler.long_calls.fetch_add(1, std::memory_order_relaxed);
-    hand_on(worker);
+    give_up_processor(worker);
   }
   CallCounter* counter = call_counter(call_name, BlockedCallKind::region);
   counter->calls.fetch_add(1, std::memory_order_relaxed);

@@ -2,6 +2,8 @@
 // §6). On a kernel thread of the program it does nothing.
 #pragma once
 
+#include <errno.h>
+
 #include "runtime/sched/call_counters.h"
 #include "runtime/thread/thread.h"
 #include "runtime/thread/unwind_start.h"
@@ -27,6 +29,8 @@ class BlockingRegion {
   __attribute__((always_inline)) explicit BlockingRegion(const char* call_name, bool likely_long = true)
       : active_(t_local.coroutine != nullptr) {
     if (!active_) return;
+    handlers_before_ = t_local.handlers_run;
+    freezes_before_ = t_local.coroutine->freezes;
     here(&where_);
     call_ = begin_blocking(call_name, likely_long, &where_);
   }
@@ -36,9 +40,29 @@ class BlockingRegion {
   BlockingRegion(const BlockingRegion&) = delete;
   BlockingRegion& operator=(const BlockingRegion&) = delete;
 
+  // The call failed with EINTR, but no handler of the program ran: its stack was needed meanwhile
+  // (runtime/sched/shared_switch.h), and what SA_RESTART does not restart is up to us.
+  bool was_frozen() {
+    if (!active_ || t_local.handlers_run != handlers_before_) return false;
+    const uint32_t before = freezes_before_;
+    freezes_before_ = t_local.coroutine->freezes;
+    return freezes_before_ != before;
+  }
+  // Makes the call until it is not interrupted so. Its result is a value or -errno, or -1 with errno.
+  template <typename Call>
+  auto repeat(Call&& call) {
+    for (;;) {
+      auto result = call();
+      bool interrupted = result == -EINTR || (result == -1 && errno == EINTR);
+      if (__builtin_expect(!interrupted, 1) || !was_frozen()) return result;
+    }
+  }
+
  private:
   bool active_;
   BlockingCall call_;
+  uint32_t handlers_before_ = 0;
+  uint32_t freezes_before_ = 0;
   UnwindStart where_;
 };
 

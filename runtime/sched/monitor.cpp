@@ -13,6 +13,7 @@
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/identity.h"
 
@@ -104,7 +105,7 @@ void look_at(Processor* processor, Nanoseconds now) {
 void sleep_until_work() {
   g_scheduler.monitor_asleep.store(true, std::memory_order_seq_cst);
   uint32_t seen = g_wake_word.load(std::memory_order_seq_cst);
-  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 &&
+  while (g_scheduler.running.load(std::memory_order_seq_cst) == 0 && !somebody_waits_for_stack() &&
          g_wake_word.load(std::memory_order_seq_cst) == seen && !dump_requested() && !statistics_asked()) {
     Nanoseconds until = statistics_lease_end();
     timespec timeout = to_timespec(until);
@@ -133,11 +134,13 @@ void* monitor_main(void*) {
     sys::call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &interval, nullptr);
     Nanoseconds now = monotonic_now();
     for (int i = 0; i < g_scheduler.processor_count; ++i) look_at(&g_scheduler.processors[i], now);
+    if (g_shared_stacks) watch_shared_stacks(now);
     dump_if_requested();
     statistics_refresh_if_asked();
     if (statistics_lease_end() != kForever) statistics_end_lease();
     take_dump_signal();
-    quiet = g_scheduler.running.load(std::memory_order_relaxed) == 0 ? quiet + 1 : 0;
+    bool idle = g_scheduler.running.load(std::memory_order_relaxed) == 0 && !somebody_waits_for_stack();
+    quiet = idle ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
     sleep_until_work();
     saver_wake();

@@ -66,7 +66,8 @@ struct Worker {
   uint64_t stuck_since = 0;
   pid_t tid = 0;
   int index = 0;
-  bool spare = false;  // guarded by the spare lock
+  std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
+  bool spare = false;                        // guarded by the spare lock
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };
@@ -118,6 +119,8 @@ inline Processor* timer_home(Coroutine*) {
 // Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no
 // kernel thread can be had, the owner becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
+// Gives the worker's processor, if it still owns one, to another worker.
+void give_up_processor(Worker* worker);
 void wake_worker(Worker* worker);
 void become_spare(Worker* worker);  // sleeps until given a processor
 void worker_loop(Worker* worker);

@@ -2,6 +2,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/stack/elastic.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
@@ -117,7 +118,9 @@ void switch_away(Coroutine* self, AfterSwitch what) {
   count_run_time(worker, self, now);
   Coroutine* next = pick_directly(worker, now);
   COSHIM_CHECK_DEBUG(next != self);
-  if (next != nullptr) {
+  if (__builtin_expect(g_shared_stacks, 0)) {
+    switch_shared_stacks(worker, self, next);
+  } else if (next != nullptr) {
     resume_here(worker, next, self->fs_base);
     g_swap(&self->stack_pointer, next->stack_pointer, next->fs_base);
   } else {
@@ -134,6 +137,9 @@ void finish_switch() {
   worker->previous = nullptr;
   if (__builtin_expect(worker->signals_deferred, 0)) t_local.signals_deferred = true;
   if (previous == nullptr) return;
+  if (__builtin_expect(previous->shared_stack != nullptr, 0)) {
+    step_off_shared_stack(previous, worker->after_switch == AfterSwitch::exit);
+  }
   switch (worker->after_switch) {
     case AfterSwitch::park: {
       previous->state.store(CoroutineState::parked, std::memory_order_relaxed);

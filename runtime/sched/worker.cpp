@@ -10,6 +10,7 @@
 #include "runtime/io/poller.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/signals.h"
@@ -70,6 +71,7 @@ void* worker_main(void* argument) {
   auto* worker = static_cast<Worker*>(argument);
   t_local.critical = 1;  // always: on its own stack a worker is in the runtime
   t_local.worker = worker;
+  worker->asked_to_freeze.store(false, std::memory_order_relaxed);
   worker->tid = sys::gettid();
   uint64_t live = g_scheduler.live_workers.fetch_add(1, std::memory_order_relaxed) + 1;
   if (live > g_scheduler.peak_workers.load(std::memory_order_relaxed)) g_scheduler.peak_workers.store(live);
@@ -436,6 +438,7 @@ void worker_loop(Worker* worker) {
       become_spare(worker);
       continue;
     }
+    if (next->shared_stack != nullptr && !step_on_shared_stack(next)) continue;
     resume_here(worker, next, worker->fs_base);
     g_swap(&worker->stack_pointer, next->stack_pointer, next->fs_base);
     finish_switch();

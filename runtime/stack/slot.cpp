@@ -176,6 +176,10 @@ void lay_out(StackSlot* slot, const SlotClass& slot_class, size_t colour) {
 
 }  // namespace
 
+char* map_stack_memory(size_t size) {
+  return map_chunk(size);
+}
+
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size) {
   guard_size = round_up(guard_size, kPage);
   if (stack_size > (size_t{1} << 46)) return nullptr;

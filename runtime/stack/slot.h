@@ -56,6 +56,9 @@ void keep_slots(const void* address, size_t length);
 // The child of a fork starts afresh: all chunks are given to its own pager.
 void register_all_slots();
 
+// Memory for many stacks: committed by touch, no huge pages, not locked by mlockall(2). Null when memory ends.
+char* map_stack_memory(size_t size);
+
 struct SlotStatistics {
   size_t chunks, slots, slots_in_use, reserved_bytes;
 };

@@ -9,7 +9,9 @@
 #include "runtime/base/native.h"
 #include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
+#include "runtime/stack/tls_slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/keys.h"
@@ -80,25 +82,69 @@ void coroutine_entry(void* argument) {
 }
 
 void recycle(Coroutine* coroutine) {
-  StackSlot* slot = coroutine->slot;
-  coroutine->slot = nullptr;
-  release_slot(slot);
+  release_stack(coroutine);
   release_coroutine(coroutine);
 }
 
-void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot) {
-  coroutine->slot = slot;
+// Stack, and memory for TLS and TCB, with `coroutine` as its owner. False when memory ends.
+bool acquire_stack(Coroutine* coroutine, const CreateRequest& request) {
+  const bool user_stack = request.user_stack_low != nullptr;
+  if (g_shared_stacks) {
+    if (!user_stack) coroutine->shared_stack = bind_shared_stack(request.stack_size, request.guard_size);
+    if (user_stack || coroutine->shared_stack != nullptr) {
+      void* tcb = acquire_tls_slot();
+      if (tcb == nullptr && coroutine->shared_stack != nullptr) leave_shared_stack(coroutine);
+      coroutine->fs_base = reinterpret_cast<uintptr_t>(tcb);
+      return tcb != nullptr;
+    }
+  }
+  // A user's stack needs only the TLS and the TCB from us.
+  StackSlot* slot =
+      user_stack ? acquire_slot(16384, 0) : acquire_slot(request.stack_size, request.guard_size);
+  if (slot == nullptr) return false;
   slot->owner = coroutine;
+  coroutine->slot = slot;
   coroutine->fs_base = reinterpret_cast<uintptr_t>(slot->tcb);
+  return true;
+}
+
+// The bounds that pthread_getattr_np tells, and the first frame. False when memory ends.
+bool prepare_stack(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->user_stack = request.user_stack_low != nullptr;
   coroutine->stack_size = request.stack_size;
   coroutine->guard_size = request.guard_size;
-  char* top = coroutine->user_stack ? static_cast<char*>(request.user_stack_low) + request.stack_size
-                                    : slot->stack_top;
+  const SharedStack* shared = coroutine->shared_stack;
+  char* top;
+  if (coroutine->user_stack) {
+    coroutine->stack_low = request.user_stack_low;
+    top = static_cast<char*>(request.user_stack_low) + request.stack_size;
+  } else {
+    const StackSlot* slot = shared != nullptr ? shared->slot : coroutine->slot;
+    coroutine->stack_low = slot->stack_low;
+    coroutine->stack_size = slot->total_size - slot->guard_size;
+    top = slot->stack_top;
+  }
+  if (shared != nullptr) return prepare_shared_stack(coroutine, &coroutine_entry);
   top = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(top) & ~uintptr_t{15});
-  coroutine->stack_low = coroutine->user_stack ? request.user_stack_low : slot->stack_low;
-  if (!coroutine->user_stack)
-    coroutine->stack_size = slot->total_size - slot->guard_size;  // what pthread_getattr_np tells
+  coroutine->stack_pointer = swap_prepare(top, &coroutine_entry, coroutine);
+  return true;
+}
+
+bool build_tcb(Coroutine* coroutine) {
+  void* tcb = reinterpret_cast<void*>(coroutine->fs_base);
+  StackSlot* slot = coroutine->slot;
+  bool used_before = slot != nullptr ? slot->tcb_used : tls_slot_used(tcb);
+  bool built = tcb_build(tcb, used_before, coroutine->tid, coroutine->stack_low, coroutine->stack_size);
+  if (slot != nullptr) {
+    slot->tcb_used = built;
+  } else if (!built) {
+    forget_tls_slot_use(tcb);
+  }
+  return built;
+}
+
+void prepare(Coroutine* coroutine, const CreateRequest& request) {
+  coroutine->frozen.store(0, std::memory_order_relaxed);
   coroutine->start_routine = request.start_routine;
   coroutine->c11_start = request.c11_start;
   coroutine->argument = request.argument;
@@ -122,36 +168,32 @@ void prepare(Coroutine* coroutine, const CreateRequest& request, StackSlot* slot
   coroutine->wait_since = coroutine->created_at = tick_counter();
   coroutine->alternate_stack = stack_t{};
   inherit_identity(coroutine, request.own_policy);
-  coroutine->stack_pointer = swap_prepare(top, &coroutine_entry, coroutine);
 }
 
 }  // namespace
 
 int create_coroutine(const CreateRequest& request, pthread_t* thread) {
   Coroutine* coroutine;
-  StackSlot* slot = nullptr;
   {
     CriticalSection critical;
     coroutine = acquire_coroutine();
     if (coroutine == nullptr) return EAGAIN;
-    // A user's stack needs only the TLS and the TCB from us.
-    slot = request.user_stack_low != nullptr ? acquire_slot(16384, 0)
-                                             : acquire_slot(request.stack_size, request.guard_size);
-    if (slot == nullptr) {
+    if (!acquire_stack(coroutine, request)) {
       release_coroutine(coroutine);
       return EAGAIN;
     }
+    if (!prepare_stack(coroutine, request)) {
+      recycle(coroutine);
+      return EAGAIN;
+    }
   }
-  bool used_before = slot->tcb_used;
-  slot->tcb_used = false;
-  prepare(coroutine, request, slot);
+  prepare(coroutine, request);
   // Calls malloc, so outside of critical sections.
-  if (!tcb_build(slot->tcb, used_before, coroutine->tid, coroutine->stack_low, coroutine->stack_size)) {
+  if (!build_tcb(coroutine)) {
     CriticalSection critical;
     recycle(coroutine);
     return EAGAIN;
   }
-  slot->tcb_used = true;
   ThreadLocal* local = tcb_thread_local(coroutine->fs_base);
   *local = ThreadLocal{};
   local->thread = coroutine;
@@ -162,6 +204,17 @@ int create_coroutine(const CreateRequest& request, pthread_t* thread) {
   CriticalSection critical;
   make_runnable(coroutine);
   return 0;
+}
+
+void release_stack(Coroutine* coroutine) {
+  if (StackSlot* slot = coroutine->slot) {
+    coroutine->slot = nullptr;
+    release_slot(slot);
+  } else {
+    if (coroutine->shared_stack != nullptr) leave_shared_stack(coroutine);
+    if (coroutine->fs_base != 0) release_tls_slot(reinterpret_cast<void*>(coroutine->fs_base));
+  }
+  coroutine->fs_base = 0;
 }
 
 void coroutine_switched_off(Coroutine* coroutine) {

@@ -39,6 +39,9 @@ int detach_coroutine(Coroutine* target);
 bool coroutine_ended(const Coroutine* coroutine);
 bool coroutine_detached(const Coroutine* coroutine);
 
+// Gives back the memory of a coroutine that has ended: stack, TLS and TCB.
+void release_stack(Coroutine* coroutine);
+
 // Scheduler call-back: `coroutine` has ended and its stack is no longer in use.
 void coroutine_switched_off(Coroutine* coroutine);
 

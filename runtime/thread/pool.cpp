@@ -8,8 +8,8 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
-#include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/lifecycle.h"
 
 namespace coshim {
 
@@ -183,7 +183,7 @@ void abandon_coroutines_after_fork(Coroutine* self) {
   for (Block* block = g_blocks.load(); block != nullptr; block = block->next) {
     for (size_t i = 0; i < block->count; ++i) {
       Coroutine* coroutine = &block->records[i];
-      if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->slot == nullptr)
+      if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->fs_base == 0)
         continue;
       new (&coroutine->wait_node) WaitNode;
       coroutine->timer_processor.store(nullptr);
@@ -192,8 +192,7 @@ void abandon_coroutines_after_fork(Coroutine* self) {
         coroutine->state.store(CoroutineState::finished);
         continue;
       }
-      release_slot(coroutine->slot);
-      coroutine->slot = nullptr;
+      release_stack(coroutine);
       release_coroutine(coroutine);
     }
   }

@@ -338,8 +338,9 @@ void signals_start() {
 void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*)) {
   KernelAction action{};
   action.handler = reinterpret_cast<void*>(handler);
-  action.flags = SA_SIGINFO | SA_RESTART | kSaRestorer;
+  action.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | kSaRestorer;
   action.restorer = g_restorer;
+  action.mask = sys::kAllSignals;
   kernel_action(signal, &action, nullptr);
 }
 

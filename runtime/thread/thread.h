@@ -24,6 +24,7 @@ struct Affinity;
 struct CompactStack;
 struct Processor;
 struct QueuedSignal;
+struct SharedStack;
 struct StackSlot;
 struct Thread;
 struct UnwindStart;
@@ -118,9 +119,17 @@ struct Coroutine : Thread {
   uint64_t left_alone = 0;           // wait_since of a wait during which it is not to be saved or trimmed
   std::atomic<uint32_t> reached{0};  // system calls in progress that were given an address in it
 
+  // Shared stacks (runtime/stack/shared_stack.h); null: its stack is its own.
+  SharedStack* shared_stack = nullptr;
+  void* saved_bytes = nullptr;  // its live bytes, while they are not on the stack
+  uint32_t saved_size = 0, saved_capacity = 0;
+  std::atomic<uint32_t> frozen{0};  // FreezeState (runtime/sched/shared_switch.h)
+  uint32_t freezes = 0;             // counts
+  const void* frozen_context = nullptr;  // the ucontext_t it was frozen in
+
   // Life.
   uint64_t id = 0;
-  StackSlot* slot = nullptr;
+  StackSlot* slot = nullptr;  // null: TLS and TCB are in a slot of their own (runtime/stack/tls_slot.h)
   void* stack_low = nullptr;  // the bounds that pthread_getattr_np reports
   size_t stack_size = 0;
   size_t guard_size = 0;
