@@ -19,7 +19,7 @@ for argument in "$@"; do
   esac
 done
 
-tests/install.sh g++ cmake make libgtest-dev python3 binutils procps
+tests/install.sh g++ cmake make libgtest-dev python3 binutils procps gdb tmux groff bash openssl tinyproxy stunnel4 debootstrap
 [ "$real" = no ] || tests/real/install.sh
 
 # Connections by the thousand need descriptors.
