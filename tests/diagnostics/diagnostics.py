@@ -141,6 +141,9 @@ class Program:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+        for suffix in ("stats", "dump", "dump.part"):  # what a killed one leaves behind
+            if os.path.lexists(shared_file(self.pid, suffix)):
+                os.unlink(shared_file(self.pid, suffix))
 
     def wait_for_line(self, text):
         line = self.process.stdout.readline().decode()
