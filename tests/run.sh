@@ -19,7 +19,7 @@ for argument in "$@"; do
   esac
 done
 
-tests/install.sh g++ cmake make libgtest-dev python3 binutils procps
+tests/install.sh g++ cmake make libgtest-dev libtbb-dev rustc python3 binutils procps
 [ "$real" = no ] || tests/real/install.sh
 
 # Connections by the thousand need descriptors.
