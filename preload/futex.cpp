@@ -1,12 +1,13 @@
-// Private futexes wait in the lot, coroutines and kernel threads alike, so that who came first is served
-// first. What waits inside the kernel all the same (calls that bypass us) is woken with what the lot left
-// over. Shared and priority-inheriting ones are the kernel's.
+// Futexes in memory of this process alone wait in the lot, coroutines and kernel threads alike, so that who
+// came first is served first. What waits inside the kernel all the same (calls that bypass us) is woken with
+// what the lot left over. Shared and priority-inheriting ones are the kernel's.
 #include "preload/futex.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 
 #include "preload/sync.h"
+#include "runtime/base/private_memory.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parking_lot.h"
 
@@ -25,6 +26,7 @@ struct Call {
   uint32_t value3;
 
   int command() const { return operation & ~kFlags; }
+  int privacy() const { return operation & FUTEX_PRIVATE_FLAG; }
   uint32_t value2() const { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(timeout_or_value2)); }
   long in_kernel() const {
     return sys::call(SYS_futex, address, operation, value, timeout_or_value2, address2, value3);
@@ -85,19 +87,19 @@ int count_of(uint32_t value) {
   return static_cast<int>(value) > 0 ? static_cast<int>(value) : 1;
 }
 
-long wake_at(const uint32_t* address, int count, uint32_t bits) {
+long wake_at(const Call& call, const uint32_t* address, int count, uint32_t bits) {
   // The program has changed the word before the call, perhaps with a plain store.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   int woken = lot_has_waiters(address) ? lot_wake(address, count, bits) : 0;
   if (woken >= count) return woken;
-  long more = sys::call(SYS_futex, address, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, count - woken, nullptr,
+  long more = sys::call(SYS_futex, address, FUTEX_WAKE_BITSET | call.privacy(), count - woken, nullptr,
                         nullptr, bits);
   return more < 0 ? (woken > 0 ? woken : more) : woken + more;
 }
 
 long wake(const Call& call) {
   uint32_t bits = call.command() == FUTEX_WAKE ? FUTEX_BITSET_MATCH_ANY : call.value3;
-  return bits == 0 ? -EINVAL : wake_at(call.address, count_of(call.value), bits);
+  return bits == 0 ? -EINVAL : wake_at(call, call.address, count_of(call.value), bits);
 }
 
 long requeue(const Call& call) {
@@ -111,8 +113,8 @@ long requeue(const Call& call) {
   if (done < 0) return done;
   int woken = done - moved;
   if (woken >= wake && moved >= move) return done;
-  long more = sys::call(SYS_futex, call.address, FUTEX_REQUEUE | FUTEX_PRIVATE_FLAG, wake - woken,
-                        move - moved, call.address2);
+  long more = sys::call(SYS_futex, call.address, FUTEX_REQUEUE | call.privacy(), wake - woken, move - moved,
+                        call.address2);
   return more < 0 ? (done > 0 ? done : more) : done + more;
 }
 
@@ -174,9 +176,9 @@ long wake_operation(const Call& call) {
   WakeOperation operation{};
   if (!unpack(call.value3, &operation)) return -ENOSYS;
   uint32_t old = apply(operation, call.address2);
-  long woken = wake_at(call.address, count_of(call.value), FUTEX_BITSET_MATCH_ANY);
+  long woken = wake_at(call, call.address, count_of(call.value), FUTEX_BITSET_MATCH_ANY);
   if (woken < 0 || !compare(operation, old)) return woken;
-  long second = wake_at(call.address2, count_of(call.value2()), FUTEX_BITSET_MATCH_ANY);
+  long second = wake_at(call, call.address2, count_of(call.value2()), FUTEX_BITSET_MATCH_ANY);
   return second < 0 ? second : woken + second;
 }
 
@@ -185,8 +187,11 @@ long wake_operation(const Call& call) {
 long futex_call(const uint32_t* address, int operation, uint32_t value, const timespec* timeout_or_value2,
                 uint32_t* address2, uint32_t value3) {
   Call call{address, operation, value, timeout_or_value2, address2, value3};
-  bool kernels = (operation & FUTEX_PRIVATE_FLAG) == 0 || threads_are_native() || in_signal_handler() ||
-                 reinterpret_cast<uintptr_t>(address) % sizeof(uint32_t) != 0;
+  bool kernels = threads_are_native() || reinterpret_cast<uintptr_t>(address) % sizeof(uint32_t) != 0;
+  // Who is to be woken may be in the lot all the same. (A futex that others share has no waiters there.)
+  if (!kernels && sleeps_in_kernel(call)) {
+    kernels = in_signal_handler() || (call.privacy() == 0 && !is_private_memory(address));
+  }
   if (kernels) return pass_on(call);
   switch (call.command()) {
     case FUTEX_WAIT:

@@ -9,6 +9,7 @@
 #include "preload/cancel.h"
 #include "preload/futex.h"
 #include "preload/hook.h"
+#include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/thread/identity.h"
@@ -219,6 +220,8 @@ long fork_by_number(const Call& call) {
 }
 
 long dispatch(const Call& call) {
+  if (call.number == SYS_mmap || call.number == SYS_mremap || call.number == SYS_shmat)
+    forget_private_memory();
   Coroutine* self = t_local.coroutine;
   long result = signal_call(call);
   if (result == kNotOurs) result = descriptor_call(call);
