@@ -91,10 +91,10 @@ const char* wait_name(WaitKind kind) {
       return "spin_lock";
     case WaitKind::signal:
       return "signal";
-    case WaitKind::blocked_call:
-      return "call";
     case WaitKind::place:
       return "place";
+    case WaitKind::blocked_call:
+      return "call";
   }
   return "none";
 }
