@@ -167,7 +167,7 @@ void look_at(const ElfFile& file, const std::string& library, Report* report) {
   };
   for (const Family& family : kFamilies) {
     for (const Hook& hook : kHooks) {
-      if (strcmp(hook.how, "region") == 0 && file.imported().count(hook.name) != 0 &&
+      if (starts_with(hook.how, "region") && file.imported().count(hook.name) != 0 &&
           belongs_to(hook.name, family))
         add(family.what, hook.name);
     }

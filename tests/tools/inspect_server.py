@@ -217,7 +217,10 @@ def inspect(name, command, port, connections, open_idle, request, **environment)
         for connection in idle:
             connection.close()
         process.terminate()
-        tool.until(lambda: process.poll() is not None, f"{name} ends")
+        try:
+            process.wait(tool.LIMIT)
+        except subprocess.TimeoutExpired:
+            tool.expect(False, f"{name} does not end on SIGTERM", tool.run(coshim, "dump", str(process.pid)).stdout[:8000])
         tool.expect(not shared_files(process.pid), "a file after the end")
         tool.one_line(tool.run(coshim, "stats", str(process.pid)), 66)
 
