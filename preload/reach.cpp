@@ -77,7 +77,14 @@ struct ReachCall<Row, Result (*)(Args...)> {
     Reach reach(args...);
     return Row::hook()(args...);
   }
-  static auto entry() { return &call; }
+  // What is given no address stays as it is: vfork() must not return into a frame of ours twice.
+  static auto entry() {
+    if constexpr (((sizeof(Args) == sizeof(uintptr_t)) || ...)) {
+      return &call;
+    } else {
+      return Row::hook();
+    }
+  }
 };
 
 }  // namespace
