@@ -185,11 +185,32 @@ bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
   return true;
 }
 
+// For the whole process, and main accepts it: natively the kernel would have given it to main, whose wait it
+// is to interrupt. Here it looked first at a worker, because that one had just changed its mask. SIGPIPE and
+// SIGXFSZ look the same, but are for the thread that wrote.
+bool belongs_to_main(int signal, const siginfo_t* info) {
+  if (t_local.worker == nullptr || sys::gettid() == sys::getpid()) return false;
+  bool for_thread = info->si_code == SI_TKILL || info->si_code == kResentCode || is_attention(info) ||
+                    is_synchronous(signal, info) || signal == SIGPIPE || signal == SIGXFSZ;
+  return !for_thread && (g_watched_signals.load(std::memory_order_acquire) & sys::signal_bit(signal)) == 0;
+}
+
+bool pass_to_main(int signal, const siginfo_t* info) {
+  siginfo_t copy = *info;
+  copy.si_errno = copy.si_code;
+  copy.si_code = kResentCode;
+  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::getpid(), signal, &copy) == 0;
+}
+
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   auto* context = static_cast<ucontext_t*>(context_pointer);
   int saved = errno;
   if (is_fault_signal(signal) && info->si_code > 0) {
     handle_fault(signal, info, context);
+    return;
+  }
+  if (belongs_to_main(signal, info) && pass_to_main(signal, info)) {
+    errno = saved;
     return;
   }
   Coroutine* self = t_local.coroutine;
