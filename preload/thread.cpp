@@ -92,10 +92,34 @@ sys::KernelSignalSet signal_mask_for(const pthread_attr_t* attributes) {
   return mask;
 }
 
+// The attributes' set of CPUs, where they have one (else libc gives all ones): tried on this kernel thread,
+// for the kernel's errors.
+int read_affinity(const pthread_attr_t* attributes, CreateRequest* request) {
+  constexpr size_t kBytes = sizeof(request->affinity);
+  if (attributes == nullptr ||
+      pthread_attr_getaffinity_np(attributes, kBytes, reinterpret_cast<cpu_set_t*>(request->affinity)) != 0)
+    return 0;
+  for (unsigned long word : request->affinity) {
+    if (word != ~0UL) request->affinity_bytes = kBytes;
+  }
+  if (request->affinity_bytes == 0) return 0;
+  unsigned long before[CreateRequest::kAffinityWords * 8];
+  long old_bytes = sys::call(SYS_sched_getaffinity, 0, sizeof(before), before);
+  long result = sys::call(SYS_sched_setaffinity, 0, kBytes, request->affinity);
+  if (result == 0 && old_bytes > 0) {
+    // What the kernel made of it is what the thread will be told.
+    request->affinity_bytes =
+        static_cast<size_t>(sys::call(SYS_sched_getaffinity, 0, kBytes, request->affinity));
+    sys::call(SYS_sched_setaffinity, 0, old_bytes, before);
+  }
+  return static_cast<int>(-result);
+}
+
 int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateRequest* request) {
   read_attributes(attributes, request);
   if (request->stack_size < kMinimumStack) request->stack_size = kMinimumStack;
   request->signal_mask = signal_mask_for(attributes);
+  if (int refused = read_affinity(attributes, request)) return refused;
   int saved = errno;
   int error = create_coroutine(*request, thread);
   errno = saved;

@@ -71,7 +71,8 @@ void start_elastic_stacks() {
     never_block_faults();
     return;
   }
-  if (g_config.stack_mode_given) COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
+  if (g_config.stack_mode_given)
+    COSHIM_LOG(warn, "COSHIM_STACK_MODE=elastic: stacks stay private: %s", reason);
   g_config.stack_mode = StackMode::private_stack;
 }
 

@@ -36,5 +36,5 @@ ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
 if [ "$repeat" = 100 ]; then
   cmake --preset debug -DSTRESS_SECONDS=600
   cmake --build --preset debug -j "$(nproc)" --target coshim stress_mix
-  ctest --test-dir build-debug -L stress --output-on-failure
+  ctest --test-dir build-debug -R stress.mix --output-on-failure
 fi

@@ -87,6 +87,8 @@ const char* wait_name(WaitKind kind) {
       return "futex";
     case WaitKind::once:
       return "once";
+    case WaitKind::place:
+      return "place";
     case WaitKind::spin:
       return "spin_lock";
     case WaitKind::signal:

@@ -168,6 +168,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->wait_since = coroutine->created_at = tick_counter();
   coroutine->alternate_stack = stack_t{};
   inherit_identity(coroutine, request.own_policy);
+  if (request.affinity_bytes != 0) keep_affinity(coroutine, request.affinity, request.affinity_bytes);
 }
 
 }  // namespace

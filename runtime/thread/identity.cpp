@@ -159,6 +159,10 @@ long set_affinity(Coroutine* coroutine, size_t bytes, const void* mask) {
   return 0;
 }
 
+void keep_affinity(Coroutine* coroutine, const unsigned long* words, size_t bytes) {
+  remember_affinity(coroutine, words, static_cast<long>(bytes));
+}
+
 long get_affinity(const Coroutine* coroutine, size_t bytes, void* mask) {
   if (coroutine == nullptr || !has_affinity(coroutine))
     return sys::call(SYS_sched_getaffinity, 0, bytes, mask);

@@ -22,6 +22,8 @@ void inherit_identity(Coroutine* created, bool own_policy);
 void get_name(const Coroutine* coroutine, char* name);  // kNameSize bytes
 void set_name(Coroutine* coroutine, const char* name);  // cut to kNameSize - 1
 long set_affinity(Coroutine* coroutine, size_t bytes, const void* mask);
+// As the kernel gave it.
+void keep_affinity(Coroutine* coroutine, const unsigned long* words, size_t bytes);
 long get_affinity(const Coroutine* coroutine, size_t bytes, void* mask);  // bytes written
 // A real-time policy binds the coroutine to its kernel thread, which then has it: at once for the calling
 // one, at its next wait for another.

@@ -23,7 +23,10 @@ struct CreateRequest {
   void* user_stack_low = nullptr;  // pthread_attr_setstack: used as given
   bool detached = false;
   sys::KernelSignalSet signal_mask = 0;
-  bool own_policy = false;  // else its creator's
+  static constexpr size_t kAffinityWords = 16;
+  unsigned long affinity[kAffinityWords];
+  size_t affinity_bytes = 0;  // 0: its creator's
+  bool own_policy = false;    // else its creator's
   int schedule_policy = 0;
   int schedule_priority = 0;
 };

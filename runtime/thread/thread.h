@@ -51,7 +51,7 @@ enum class WaitKind : uint8_t {
   once,
   spin,
   signal,
-  place,  // for one of COSHIM_BLOCKING places (runtime/sched/places.h)
+  place,         // for one of COSHIM_BLOCKING places (runtime/sched/places.h)
   blocked_call,  // in the kernel, in a blocking region; object: the call's name (const char*)
 };
 
@@ -83,7 +83,7 @@ struct Thread {
   uint64_t wait_since = 0;  // tick_counter() when the wait began
   // While its kernel thread is blocked, by a region or by parking there: where, for the dump.
   std::atomic<const UnwindStart*> blocked_at{nullptr};
-  WaitNode wait_node;       // for waits on one thing; lives here, not on the stack, which may be copied away
+  WaitNode wait_node;  // for waits on one thing; lives here, not on the stack, which may be copied away
   std::atomic<uint32_t> interrupts{0};
   ListLink<Thread> pool_link;
 };
@@ -104,8 +104,8 @@ struct Coroutine : Thread {
   std::atomic<CoroutineState> state{CoroutineState::free};
   std::atomic<Residency> residency{Residency::resident};
   uint64_t switches = 0;
-  // Time on a kernel thread, blocking regions not counted, in ticks. The clock is read where a switch knows the
-  // time anyhow, so what was measured wrongly here is right on average.
+  // Time on a kernel thread, blocking regions not counted, in ticks. The clock is read where a switch knows
+  // the time anyhow, so what was measured wrongly here is right on average.
   uint64_t run_ticks = 0, resumed_at = 0;
 
   // Timed waits (runtime/wait/timer.h); guarded by timer_processor's timer lock.
@@ -151,7 +151,7 @@ struct Coroutine : Thread {
   PlaceKind place{};                         // in a blocking region of which there may be so many
   WaitNode* poll_nodes = nullptr;            // for poll-like waits; grows, stays with the record
   uint32_t poll_capacity = 0;
-  uint32_t polled = 0;  // in WaitKind::polling: the length of wait_object
+  uint32_t polled = 0;           // in WaitKind::polling: the length of wait_object
   stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none
   char name[16] = {};
   bool named = false;       // `name` counts; else main's name does

@@ -22,6 +22,26 @@ static void* narrow_oneself(void* argument) {
   return NULL;
 }
 
+static void* see_one(void* argument) {
+  cpu_set_t found;
+  CHECK(pthread_getaffinity_np(pthread_self(), sizeof found, &found) == 0 && CPU_EQUAL(&found, &one));
+  return argument;
+}
+
+static void create_on_one(void) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  CHECK(pthread_attr_init(&attributes) == 0 &&
+        pthread_attr_setaffinity_np(&attributes, sizeof one, &one) == 0);
+  CHECK(pthread_create(&thread, &attributes, see_one, NULL) == 0);
+  join_thread(thread);
+  cpu_set_t none;
+  CPU_ZERO(&none);
+  CHECK(pthread_attr_setaffinity_np(&attributes, sizeof none, &none) == 0);
+  CHECK(pthread_create(&thread, &attributes, see_one, NULL) == EINVAL);
+  CHECK(pthread_attr_destroy(&attributes) == 0);
+}
+
 static void* see_everything(void* argument) {
   (void)argument;
   cpu_set_t found;
@@ -36,6 +56,7 @@ int main(void) {
     if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
   }
   join_thread(start_thread(narrow_oneself, NULL));
+  create_on_one();
   join_thread(start_thread(see_everything, NULL));
   cpu_set_t found;
   CHECK(sched_getaffinity(0, sizeof found, &found) == 0 && CPU_EQUAL(&found, &all));
