@@ -8,17 +8,16 @@
 namespace coshim {
 
 void cancellation_point() {
-  if (!in_coroutine()) return;
-  if (__builtin_expect(t_local.signals_deferred, 0)) deliver_deferred_signals();
+  if (t_local.handler_depth > 0) return;
+  if (Coroutine* self = t_local.coroutine) {
+    if (__builtin_expect(t_local.signals_deferred, 0)) deliver_deferred_signals();
+    send_due_cancel_signal(self);
+  }
   pthread_testcancel();
 }
 
 void asynchronous_cancellation_point() {
-  constexpr int kAsynchronous = 2;  // CANCELTYPE_BITMASK, glibc's nptl/descr.h
-  Coroutine* self = current_coroutine();
-  if ((self->interrupts.load(std::memory_order_acquire) & kInterruptCancel) == 0) return;
-  int state = tcb_cancel_state(self->fs_base);
-  if (state >= 0 && (state & kAsynchronous) != 0) pthread_testcancel();
+  if (Coroutine* self = current_coroutine()) send_due_cancel_signal(self);
 }
 
 bool restart_after_signal() {

@@ -3,7 +3,7 @@
 
 namespace coshim {
 
-// In a coroutine, the real pthread_testcancel(): does not return when a cancellation is pending and enabled.
+// The real pthread_testcancel(): does not return when a cancellation is pending and enabled.
 // Hold no lock and no object whose destructor matters: this code is built without exceptions and would not
 // run it.
 void cancellation_point();

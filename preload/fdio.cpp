@@ -28,6 +28,11 @@ void learn_without_nowait(int fd, uint8_t bit) {
     __atomic_fetch_or(&entry->without_nowait, bit, __ATOMIC_RELAXED);
 }
 
+// The file knows no RWF_NOWAIT, or a seccomp filter lets nobody try.
+bool is_refused(long result) {
+  return result == -EOPNOTSUPP || result == -EPERM || result == -ENOSYS;
+}
+
 // The kernel's struct termios (asm-generic/termbits.h).
 struct KernelTermios {
   uint32_t input_flags, output_flags, control_flags, local_flags;
@@ -54,7 +59,7 @@ bool answers_by_itself(int fd) {
 long try_readv(int fd, const iovec* vector, int count) {
   if (knows_nowait(fd, kReadWithout)) {
     long result = sys::call(SYS_preadv2, fd, vector, count, -1, -1, kNoWait);
-    if (result != -EOPNOTSUPP) return result;
+    if (!is_refused(result)) return result;
     learn_without_nowait(fd, kReadWithout);
   }
   if (!may_call(fd, POLLIN) && !answers_by_itself(fd)) return -EAGAIN;
@@ -65,7 +70,7 @@ long try_readv(int fd, const iovec* vector, int count) {
 long try_writev(int fd, const iovec* vector, int count) {
   if (knows_nowait(fd, kWriteWithout)) {
     long result = sys::call(SYS_pwritev2, fd, vector, count, -1, -1, kNoWait);
-    if (result != -EOPNOTSUPP) return result;
+    if (!is_refused(result)) return result;
     learn_without_nowait(fd, kWriteWithout);
   }
   if (!may_call(fd, POLLOUT)) return -EAGAIN;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "preload/hook.h"
+#include "preload/native_choice.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -130,7 +131,10 @@ HOOK(int, sched_getaffinity, (pid_t tid, size_t size, cpu_set_t* set)) {
 
 HOOK(int, sched_setscheduler, (pid_t tid, int policy, const sched_param* parameters)) {
   Coroutine* target = thread_of(tid);
-  if (target == nullptr) return real::sched_setscheduler(tid, policy, parameters);
+  if (target == nullptr) {
+    policy_changed_on_kernel_thread();
+    return real::sched_setscheduler(tid, policy, parameters);
+  }
   return return_errno<int>(set_scheduler(target, policy, parameters->sched_priority));
 }
 
@@ -154,7 +158,10 @@ HOOK(int, sched_getparam, (pid_t tid, sched_param* parameters)) {
 
 HOOK(int, pthread_setschedparam, (pthread_t thread, int policy, const sched_param* parameters)) {
   Coroutine* target = coroutine_of(thread);
-  if (target == nullptr) return real::pthread_setschedparam(thread, policy, parameters);
+  if (target == nullptr) {
+    policy_changed_on_kernel_thread();
+    return real::pthread_setschedparam(thread, policy, parameters);
+  }
   return error_number(set_scheduler(target, policy, parameters->sched_priority));
 }
 

@@ -12,7 +12,6 @@
 
 namespace coshim {
 
-COSHIM_REGION(lio_listio, true)
 COSHIM_REGION(tcdrain, true)
 
 namespace {

@@ -1,5 +1,6 @@
 // Memory of our stacks that the program takes into its own hands.
 #include "preload/hook.h"
+#include "runtime/sched/blocking.h"
 #include "runtime/stack/slot.h"
 
 namespace coshim {
@@ -14,6 +15,33 @@ HOOK(int, mprotect, (void* address, size_t length, int protection)) {
 HOOK(int, pkey_mprotect, (void* address, size_t length, int protection, int key)) {
   if (in_slots(address)) keep_slots(address, length);
   return real::pkey_mprotect(address, length, protection, key);
+}
+
+namespace {
+// libc's own threads will read or write there, at any time until the operation has ended (aio(7)).
+void keep_operation(const aiocb* operation) {
+  if (in_slots(operation)) keep_slots(operation, sizeof(*operation));
+  const void* buffer = const_cast<const void*>(operation->aio_buf);
+  if (in_slots(buffer)) keep_slots(buffer, operation->aio_nbytes);
+}
+}  // namespace
+
+HOOK(int, aio_read, (aiocb * operation)) {
+  keep_operation(operation);
+  return real::aio_read(operation);
+}
+
+HOOK(int, aio_write, (aiocb * operation)) {
+  keep_operation(operation);
+  return real::aio_write(operation);
+}
+
+HOOK(int, lio_listio, (int mode, aiocb* const* list, int count, sigevent* event)) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr) keep_operation(list[i]);
+  }
+  BlockingRegion region("lio_listio", true);
+  return real::lio_listio(mode, list, count, event);
 }
 
 }  // namespace coshim

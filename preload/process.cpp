@@ -177,6 +177,9 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
   long result = try_once();
   bool by_descriptor =
       (type == P_PID || type == P_PIDFD) && (options & (WSTOPPED | WCONTINUED | __WCLONE | __WALL)) == 0;
+  // pidfd_open(2), PIDFD_NONBLOCK.
+  if (result == 0 && type == P_PIDFD && program_wants_nonblocking(static_cast<int>(id)))
+    return return_errno<int>(-EAGAIN);
   if (result == 0 && by_descriptor) {
     result =
         wait_on_descriptor(static_cast<pid_t>(id), type == P_PIDFD ? static_cast<int>(id) : -1, try_once);

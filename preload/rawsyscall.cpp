@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "preload/cancel.h"
 #include "preload/futex.h"
 #include "preload/hook.h"
 #include "runtime/diag/statistics.h"
@@ -22,7 +23,10 @@ namespace {
 class NoCancellation {
  public:
   NoCancellation() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
-  ~NoCancellation() { pthread_setcancelstate(before_, nullptr); }
+  ~NoCancellation() {
+    pthread_setcancelstate(before_, nullptr);
+    asynchronous_cancellation_point();
+  }
   NoCancellation(const NoCancellation&) = delete;
   NoCancellation& operator=(const NoCancellation&) = delete;
 

@@ -3,6 +3,7 @@
 #include "preload/cancel.h"
 #include "preload/hook.h"
 #include "runtime/base/system_call.h"
+#include "runtime/thread/signals.h"
 
 namespace coshim {
 
@@ -24,6 +25,7 @@ std::atomic<void*> g_testcancel, g_setcancelstate;
 
 void sync_cancellation_point() {
   if (in_signal_handler()) return;  // as cancellation_point()
+  if (Coroutine* self = current_coroutine()) send_due_cancel_signal(self);
   libc_function<void()>(g_testcancel, "pthread_testcancel")();
 }
 

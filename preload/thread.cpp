@@ -4,6 +4,7 @@
 #include "preload/cancel.h"
 #include "preload/go_runtime.h"
 #include "preload/hook.h"
+#include "preload/native_choice.h"
 #include "preload/sync.h"
 #include "runtime/base/log.h"
 #include "runtime/config.h"
@@ -44,12 +45,16 @@ char* stack_top_of(const pthread_attr_t* attributes) {
   return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(low) + size);
 }
 
-// Threads that ask for a real-time policy of their own stay native (DESIGN §9).
-bool wants_real_time(const pthread_attr_t* attributes) {
-  int inherit = PTHREAD_INHERIT_SCHED, policy = SCHED_OTHER;
+// Where the attributes say nothing, it is the creator's: inherit_identity().
+void read_policy(const pthread_attr_t* attributes, CreateRequest* request) {
+  int inherit = PTHREAD_INHERIT_SCHED;
   pthread_attr_getinheritsched(attributes, &inherit);
-  pthread_attr_getschedpolicy(attributes, &policy);
-  return inherit == PTHREAD_EXPLICIT_SCHED && (policy == SCHED_FIFO || policy == SCHED_RR);
+  if (inherit == PTHREAD_INHERIT_SCHED) return;
+  sched_param parameters{};
+  pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
+  pthread_attr_getschedparam(attributes, &parameters);
+  request->schedule_priority = parameters.sched_priority;
+  request->own_policy = true;
 }
 
 void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
@@ -67,10 +72,7 @@ void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
       request->user_stack_low = top - request->stack_size;
       request->guard_size = 0;
     }
-    sched_param parameters{};
-    pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
-    pthread_attr_getschedparam(attributes, &parameters);
-    request->schedule_priority = parameters.sched_priority;
+    read_policy(attributes, request);
   }
   if (request->user_stack_low != nullptr) return;
   if (g_config.stack_size != 0) request->stack_size = g_config.stack_size;
@@ -111,8 +113,14 @@ bool threads_can_be_ours() {
   return runtime_ensure_started();
 }
 
+// Joined already, or detached and ended: natively ESRCH, as long as the memory is not used again.
+bool is_gone(const Coroutine* target, pthread_t thread) {
+  return target->state.load(std::memory_order_acquire) == CoroutineState::free || target->fs_base != thread;
+}
+
 // join's wait is a cancellation point (pthread_join(3)).
-int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool cancellable) {
+int join_thread(Coroutine* target, pthread_t thread, void** result, Nanoseconds deadline, bool cancellable) {
+  if (is_gone(target, thread)) return ESRCH;
   for (;;) {
     if (cancellable) cancellation_point();
     int error = join_coroutine(target, result, deadline);
@@ -125,9 +133,12 @@ int join_thread(Coroutine* target, void** result, Nanoseconds deadline, bool can
 HOOK(int, pthread_create,
      (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
   if (belongs_to_go(start)) return real::pthread_create(thread, attributes, start, argument);
-  if ((attributes != nullptr && wants_real_time(attributes)) || !threads_can_be_ours()) {
-    return real::pthread_create(thread, attributes, start, argument);
+  RealTimeChoice choice;
+  choose_real_time(attributes, &choice);
+  if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {
+    return create_native_thread(thread, choice.use_copy ? &choice.copy : attributes, start, argument);
   }
+  if (!threads_can_be_ours()) return real::pthread_create(thread, attributes, start, argument);
   CreateRequest request;
   request.start_routine = start;
   request.argument = argument;
@@ -135,13 +146,13 @@ HOOK(int, pthread_create,
 }
 
 HOOK(int, pthread_join, (pthread_t thread, void** result)) {
-  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, kForever, true);
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, thread, result, kForever, true);
   BlockingRegion region("pthread_join");
   return real::pthread_join(thread, result);
 }
 
 HOOK(int, pthread_tryjoin_np, (pthread_t thread, void** result)) {
-  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, result, 0, false);
+  if (Coroutine* target = coroutine_of(thread)) return join_thread(target, thread, result, 0, false);
   return real::pthread_tryjoin_np(thread, result);
 }
 
@@ -156,15 +167,15 @@ HOOK(int, pthread_clockjoin_np, (pthread_t thread, void** result, clockid_t cloc
     return real::pthread_clockjoin_np(thread, result, clock, until);
   }
   if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
-  if (until == nullptr) return join_thread(target, result, kForever, true);
-  if (coroutine_ended(target)) return join_thread(target, result, kForever, true);
+  if (until == nullptr || coroutine_ended(target)) return join_thread(target, thread, result, kForever, true);
   if (!valid_timespec(*until)) return EINVAL;
   Nanoseconds deadline = to_monotonic(clock, *until);
-  return join_thread(target, result, deadline == 0 ? 1 : deadline, true);
+  return join_thread(target, thread, result, deadline == 0 ? 1 : deadline, true);
 }
 
 HOOK(int, pthread_detach, (pthread_t thread)) {
-  if (Coroutine* target = coroutine_of(thread)) return detach_coroutine(target);
+  if (Coroutine* target = coroutine_of(thread))
+    return is_gone(target, thread) ? ESRCH : detach_coroutine(target);
   return real::pthread_detach(thread);
 }
 
@@ -252,7 +263,9 @@ HOOK(pid_t, gettid, ()) {
 
 // threads.h: C11's threads are the same threads.
 HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
-  if (!threads_can_be_ours()) return real::thrd_create(thread, start, argument);
+  if (!threads_can_be_ours() || named_native(reinterpret_cast<void*>(start), argument)) {
+    return real::thrd_create(thread, start, argument);
+  }
   CreateRequest request;
   request.c11_start = start;
   request.argument = argument;
@@ -274,7 +287,7 @@ HOOK(int, thrd_join, (thrd_t thread, int* result)) {
     return real::thrd_join(thread, result);
   }
   void* value = nullptr;
-  if (join_thread(target, &value, kForever, false) != 0) return thrd_error;
+  if (join_thread(target, thread, &value, kForever, false) != 0) return thrd_error;
   if (result != nullptr) *result = static_cast<int>(reinterpret_cast<intptr_t>(value));
   return thrd_success;
 }

@@ -16,7 +16,7 @@ struct Config {
   bool disabled = false;  // COSHIM_DISABLE, or COSHIM_ONLY/COSHIM_SKIP say so
   bool strict = false;    // COSHIM_STRICT
   size_t stack_size = 0;  // COSHIM_STACK_SIZE in bytes; 0: the program's attribute, else RLIMIT_STACK
-  StackMode stack_mode = StackMode::private_stack;
+  StackMode stack_mode = StackMode::elastic;
   int shared_stacks = 4;                  // COSHIM_SHARED_STACKS, a processor
   bool stack_mode_given = false;          // by COSHIM_STACK_MODE, not by default
   Nanoseconds stack_idle = 1000000000;    // COSHIM_STACK_IDLE

@@ -110,6 +110,7 @@ void runtime_at_start(void (*callback)()) {
     place = callback;
     return;
   }
+  COSHIM_CHECK(!"room for the call-back");
 }
 
 bool runtime_started() {

@@ -2,29 +2,39 @@
 # Builds everything and runs the tests: unit, behaviour (native against shim), real servers, conformance (short form).
 # On a fresh Debian 12 it installs what is missing (as root or with sudo).
 #   tests/run.sh            what CI runs, under 20 minutes
-#   tests/run.sh --long     100 repetitions of the behaviour programs, whole conformance suites
+#   tests/run.sh --long     100 repetitions of the behaviour programs, whole conformance suites, all real programs, an hour of stress
 #   tests/run.sh --quick    unit and behaviour tests only, one repetition
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 repeat=2
+seeds=5
 labels=''
 real=yes
+real_form=''
 conformance_form=--short
 for argument in "$@"; do
   case $argument in
-    --long) repeat=100 conformance_form='' ;;
+    --long) repeat=100 seeds=300 conformance_form='' real_form=--long ;;
     --quick) repeat=1 labels='unit|behaviour' real=no ;;
     *) echo "tests/run.sh: unknown option $argument (--long, --quick)" >&2; exit 2 ;;
   esac
 done
 
-tests/install.sh g++ cmake make libgtest-dev python3 binutils procps
-[ "$real" = no ] || tests/real/install.sh
+tests/install.sh g++ cmake make libgtest-dev python3 binutils procps gdb tmux groff bash openssl tinyproxy stunnel4 debootstrap
+[ "$real" = no ] || tests/real/install.sh $real_form
 
 # Connections by the thousand need descriptors.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
-cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DCONFORMANCE_FORM="$conformance_form"
+cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DSTRESS_SEEDS="$seeds" \
+  -DCONFORMANCE_FORM="$conformance_form" -DREAL_FORM="$real_form"
 cmake --build build -j "$(nproc)"
 ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
+
+# The long form: the stress programs again, for ten minutes each, with our own invariant checks on.
+if [ "$repeat" = 100 ]; then
+  cmake --preset debug -DSTRESS_SECONDS=600
+  cmake --build --preset debug -j "$(nproc)" --target coshim stress_mix
+  ctest --test-dir build-debug -L stress --output-on-failure
+fi

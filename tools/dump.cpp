@@ -60,7 +60,7 @@ int run(int argc, char** argv) {
 const Command kDump = {
     "dump", "dump [--json] [--full] [--output FILE] [--timeout SECONDS] PID",
     "what every thread of a process does and waits for, with backtraces",
-    "  -j, --json             for programs (docs/dump-schema.json)\n"
+    "  -j, --json             for programs (docs/dump.schema.json)\n"
     "  -f, --full             one block a thread, also where thousands have the same backtrace\n"
     "  -o, --output FILE      to FILE (0600) instead of stdout\n"
     "  -t, --timeout SECONDS  how long to wait for the answer (30)\n"

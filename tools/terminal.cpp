@@ -36,6 +36,7 @@ Terminal::Terminal() {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) on_signal(signal, &on_end);
   for (int signal : {SIGWINCH, SIGCONT}) on_signal(signal, &on_again);
   enter();
+  shown_ = this;
 }
 
 Terminal* Terminal::shown_;

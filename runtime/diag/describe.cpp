@@ -87,14 +87,14 @@ const char* wait_name(WaitKind kind) {
       return "futex";
     case WaitKind::once:
       return "once";
+    case WaitKind::place:
+      return "place";
     case WaitKind::spin:
       return "spin_lock";
     case WaitKind::signal:
       return "signal";
     case WaitKind::blocked_call:
       return "call";
-    case WaitKind::place:
-      return "place";
   }
   return "none";
 }

@@ -202,7 +202,7 @@ void JsonDump::write_wait(const ThreadRecord& record) {
       write_descriptor(descriptors[i]);
     }
     out_.print("]");
-  } else if (record.wait != WaitKind::sleep) {
+  } else if (record.wait != WaitKind::sleep && record.wait != WaitKind::place) {
     out_.print(",\"object\":\"%p\"", const_cast<void*>(record.object));
     write_holder(record);
   }

@@ -101,7 +101,8 @@ void TextDump::print_reason(const ThreadRecord& record) {
       }
       break;
     case WaitKind::sleep:
-      out_.print("sleeping");
+    case WaitKind::place:
+      out_.print("%s", wait_text(record.wait));
       break;
     case WaitKind::polling:
       print_polled(record);

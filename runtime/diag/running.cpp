@@ -9,7 +9,7 @@ namespace coshim {
 
 namespace {
 
-constexpr Nanoseconds kPatience = 200000000;
+constexpr Nanoseconds kPatience = 100000000;
 
 // One request at a time: there is one dump thread.
 std::atomic<pid_t> g_wanted_tid{0};
@@ -38,6 +38,12 @@ long ask_to_stand_still(pid_t tid) {
   return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), tid, g_config.dump_signal, &info);
 }
 
+// It has gone on to something else, or will not take the signal.
+bool gave_up(const Worker* worker, const Coroutine* expected) {
+  return worker != nullptr && (worker->current.load(std::memory_order_acquire) != expected ||
+                               (worker->kernel_mask & sys::signal_bit(g_config.dump_signal)) != 0);
+}
+
 }  // namespace
 
 void stand_still_for_dump(const void* ucontext) {
@@ -49,15 +55,21 @@ void stand_still_for_dump(const void* ucontext) {
   wait_for_phase(1, kPatience);
 }
 
-bool walk_running(Unwinder* unwinder, pid_t tid, const Coroutine* coroutine, uintptr_t* frames,
-                  size_t capacity, size_t* count) {
+bool walk_running(Unwinder* unwinder, pid_t tid, const Worker* worker, const Coroutine* coroutine,
+                  uintptr_t* frames, size_t capacity, size_t* count) {
+  constexpr Nanoseconds kSlice = 1000000;
+  if (gave_up(worker, coroutine)) return false;
   g_phase.store(0, std::memory_order_release);
   g_wanted_tid.store(tid, std::memory_order_release);
   bool found = false;
   if (ask_to_stand_still(tid) == 0) {
-    wait_for_phase(0, kPatience);
+    for (Nanoseconds waited = 0; waited < kPatience && g_phase.load(std::memory_order_acquire) == 0;
+         waited += kSlice) {
+      wait_for_phase(0, kSlice);
+      if (gave_up(worker, coroutine)) break;
+    }
     if (g_phase.load(std::memory_order_acquire) == 1 &&
-        (coroutine == nullptr || g_found.load(std::memory_order_acquire) == coroutine)) {
+        (worker == nullptr || g_found.load(std::memory_order_acquire) == coroutine)) {
       StackReader stack(nullptr);
       *count = unwinder->walk(g_start, &stack, frames, capacity);
       found = true;

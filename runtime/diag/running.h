@@ -5,6 +5,8 @@
 
 namespace coshim {
 
+struct Worker;
+
 // Queued with the dump signal, for the kernel thread that the dump looks at. Comes too late: nothing.
 constexpr uint32_t kStandStill = 0x434f53ff;
 
@@ -12,9 +14,9 @@ constexpr uint32_t kStandStill = 0x434f53ff;
 void stand_still_for_dump(const void* ucontext);
 
 // Walks kernel thread `tid`, which is on a CPU, while it stands still (at most a fraction of a second). False
-// when it could not be had: it blocks the signal, say. `expected`: only while it runs this coroutine; null:
-// whatever.
-bool walk_running(Unwinder* unwinder, pid_t tid, const Coroutine* expected, uintptr_t* frames,
-                  size_t capacity, size_t* count);
+// when it could not be had: it blocks the signal, say. `worker`, if it is one: only while it runs
+// `coroutine`.
+bool walk_running(Unwinder* unwinder, pid_t tid, const Worker* worker, const Coroutine* coroutine,
+                  uintptr_t* frames, size_t capacity, size_t* count);
 
 }  // namespace coshim

@@ -76,22 +76,6 @@ bool walk_blocked(Unwinder* unwinder, const Thread* thread, uintptr_t* frames, s
   return true;
 }
 
-// A kernel thread that no blocking region vouches for: in a system call it is left alone, since a signal
-// would end some of them; on a CPU it stands still for a moment.
-size_t walk_kernel_thread(Unwinder* unwinder, pid_t tid, const Coroutine* coroutine,
-                          const KernelPosition& position, uintptr_t* frames) {
-  size_t count = 0;
-  if (position.call != nullptr) {
-    UnwindStart start;
-    start.rip = position.address;
-    start.rsp = position.stack_pointer;
-    start.interrupted = start.pointers_only = true;
-    StackReader stack(nullptr);
-    return unwinder->walk(start, &stack, frames, kMaximumFrames);
-  }
-  return walk_running(unwinder, tid, coroutine, frames, kMaximumFrames, &count) ? count : 0;
-}
-
 }  // namespace
 
 uintptr_t start_routine_of(const Coroutine* coroutine) {
@@ -180,6 +164,27 @@ uint32_t Snapshot::intern(const uintptr_t* frames, size_t count) {
   return static_cast<uint32_t>(backtrace_count_ - 1);
 }
 
+// A kernel thread that no blocking region vouches for: in a system call it is left alone, since a signal
+// would end some of them; on a CPU it stands still for a moment. Where many threads want the CPUs that takes
+// its time, so there is a limit for all of them together.
+size_t Snapshot::walk_kernel_thread(pid_t tid, const Worker* worker, const Coroutine* coroutine,
+                                    const KernelPosition& position, uintptr_t* frames) {
+  size_t count = 0;
+  if (position.call != nullptr) {
+    UnwindStart start;
+    start.rip = position.address;
+    start.rsp = position.stack_pointer;
+    start.interrupted = start.pointers_only = true;
+    StackReader stack(nullptr);
+    return unwinder_->walk(start, &stack, frames, kMaximumFrames);
+  }
+  if (patience_ <= 0) return 0;
+  Nanoseconds began = monotonic_now();
+  bool found = walk_running(unwinder_, tid, worker, coroutine, frames, kMaximumFrames, &count);
+  patience_ -= monotonic_now() - began;
+  return found ? count : 0;
+}
+
 size_t Snapshot::walk(const Coroutine* coroutine, ThreadRecord* record, uintptr_t* frames) {
   size_t count = 0;
   if (record->state == CoroutineState::parked || record->state == CoroutineState::runnable)
@@ -192,7 +197,7 @@ size_t Snapshot::walk(const Coroutine* coroutine, ThreadRecord* record, uintptr_
   if (worker == nullptr) return 0;
   KernelPosition position = kernel_position(worker->tid);
   record->call = position.call;  // one that no hook saw
-  return walk_kernel_thread(unwinder_, worker->tid, coroutine, position, frames);
+  return walk_kernel_thread(worker->tid, worker, coroutine, position, frames);
 }
 
 // What it runs now counts too, unless it stands in a call.
@@ -294,7 +299,7 @@ void Snapshot::take_kernel_thread(pid_t tid, const char* name) {
     record->since = thread->wait_since;
     record->state = CoroutineState::parked;
   } else {
-    count = walk_kernel_thread(unwinder_, tid, nullptr, position, frames);
+    count = walk_kernel_thread(tid, nullptr, nullptr, position, frames);
   }
   record->backtrace = intern(frames, count);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/diag/backtrace.h"
+#include "runtime/sched/call_counters.h"
 #include "runtime/thread/thread.h"
 
 namespace coshim {
@@ -69,6 +70,8 @@ class Snapshot {
   bool try_coroutine(Coroutine* coroutine, ThreadRecord* record);
   size_t walk(const Coroutine* coroutine, ThreadRecord* record, uintptr_t* frames);
   uint64_t cpu_ticks(const ThreadRecord& record) const;
+  size_t walk_kernel_thread(pid_t tid, const Worker* worker, const Coroutine* coroutine,
+                            const KernelPosition& position, uintptr_t* frames);
   void take_kernel_threads();
   void take_kernel_thread(pid_t tid, const char* name);
   uint32_t intern(const uintptr_t* frames, size_t count);
@@ -92,6 +95,7 @@ class Snapshot {
   uintptr_t* frames_;
   size_t count_ = 0, left_out_ = 0, backtrace_count_ = 0, frame_count_ = 0;
   uint32_t deadlocks_ = 0;
+  Nanoseconds patience_ = 1000000000;  // for threads that have to be stopped
 };
 
 // Whom a thread that waits like this waits for; 0: unknown. *readers: of an rwlock.

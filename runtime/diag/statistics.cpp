@@ -8,6 +8,7 @@
 #include "runtime/config.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/save_area.h"
 #include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/pool.h"
@@ -91,6 +92,32 @@ void collect_scheduler(Statistics* s) {
   s->long_calls = g_scheduler.long_calls.load();
 }
 
+// Those that have not come back count with their time so far: often they are what one looks for.
+void add_call_in_progress(BlockedCall (&calls)[kBlockedCalls], const char* name, BlockedCallKind kind,
+                          uint64_t since, uint64_t now) {
+  for (BlockedCall& call : calls) {
+    if (call.kind != kind || strncmp(call.name, name, sizeof(call.name) - 1) != 0) continue;
+    uint64_t microseconds = now > since ? (now - since) / g_ticks_per_microsecond : 0;
+    call.nanoseconds += microseconds * 1000;
+    if (microseconds >= kBlockedMicroseconds) ++call.blocked;
+    return;
+  }
+}
+
+void add_calls_in_progress(BlockedCall (&calls)[kBlockedCalls]) {
+  uint64_t now = tick_counter();
+  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
+    if (worker->tid == 0) continue;
+    const char* region = worker->blocking_call.load(std::memory_order_acquire);
+    CallCounter* stuck = worker->stuck_call;
+    if (region != nullptr) {
+      add_call_in_progress(calls, region, BlockedCallKind::region, worker->blocking_since.load(), now);
+    } else if (stuck != nullptr) {
+      add_call_in_progress(calls, stuck->name.load(), stuck->kind, worker->stuck_since, now);
+    }
+  }
+}
+
 void add_call(BlockedCall (&calls)[kBlockedCalls], const char* name, const CallCounter& counter) {
   for (BlockedCall& call : calls) {
     if (call.name[0] == '\0') {
@@ -114,6 +141,7 @@ void collect_blocked_calls(BlockedCall (&calls)[kBlockedCalls]) {
     const char* name = counter.name.load(std::memory_order_acquire);
     if (name != nullptr && counter.calls.load(std::memory_order_relaxed) != 0) add_call(calls, name, counter);
   }
+  add_calls_in_progress(calls);
   for (int i = 1; i < kBlockedCalls && calls[i].name[0] != '\0'; ++i) {
     BlockedCall call = calls[i];
     int place = i;
@@ -144,6 +172,7 @@ void collect_statistics(Statistics* s) {
   s->stack_slots = slots.slots;
   s->stack_slots_in_use = slots.slots_in_use;
   s->stack_reserved_bytes = slots.reserved_bytes;
+  s->stack_saved_bytes = save_area_statistics().used;
   s->resident_bytes = resident_bytes();
   collect_blocked_calls(s->calls);
   for (const BlockedCall& call : s->calls) {

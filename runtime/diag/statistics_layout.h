@@ -56,7 +56,7 @@ struct BlockedCall {
   uint32_t reserved;
   uint64_t calls;        // times begun
   uint64_t blocked;      // of these, times that lasted 100 us or longer
-  uint64_t nanoseconds;  // kernel threads' time in them, of calls that have ended
+  uint64_t nanoseconds;  // kernel threads' time in them, those in progress included
 };
 constexpr int kBlockedCalls = 128;
 

@@ -34,7 +34,7 @@ long wait_for_events(epoll_event* events, Nanoseconds deadline) {
   }
   if (g_have_pwait2.load(std::memory_order_relaxed)) {
     long count = sys::call(SYS_epoll_pwait2, g_epoll.load(), events, kBatch, timeout, &mask, sizeof(mask));
-    if (count != -ENOSYS) return count;
+    if (count != -ENOSYS && count != -EPERM) return count;  // an old kernel, or a seccomp filter
     g_have_pwait2.store(false, std::memory_order_relaxed);
   }
   long milliseconds = -1;

@@ -18,6 +18,11 @@ void give_up_processor(Worker* worker) {
   bind_worker(processor);
 }
 
+void hand_processor_on() {
+  CriticalSection critical;
+  give_up_processor(t_local.worker);
+}
+
 BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where) {
   CriticalSection critical;
   Coroutine* self = t_local.coroutine;

@@ -19,6 +19,8 @@ struct BlockingCall {
 // `where` is valid until the end.
 BlockingCall begin_blocking(const char* call_name, bool likely_long, const UnwindStart* where);
 void end_blocking(const BlockingCall& call);
+// The calling coroutine keeps its kernel thread, and its processor goes to another worker, without a name.
+void hand_processor_on();
 
 // errno is untouched by both ends.
 class BlockingRegion {

@@ -13,7 +13,6 @@ CallCounter g_call_counters[kCallCounters];
 
 namespace {
 
-constexpr uint64_t kBlockedMicroseconds = 100;
 constexpr char kOther[] = "other";
 
 // From <asm/unistd_64.h>, by runtime/CMakeLists.txt.

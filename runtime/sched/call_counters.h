@@ -12,6 +12,9 @@
 
 namespace coshim {
 
+// What lasts this long has surely blocked its kernel thread.
+constexpr uint64_t kBlockedMicroseconds = 100;
+
 struct CallCounter {
   std::atomic<const char*> name{nullptr};  // set once; a static text
   std::atomic<uint64_t> calls{0}, blocked{0}, ticks{0};

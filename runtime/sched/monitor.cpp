@@ -15,6 +15,7 @@
 #include "runtime/sched/saver.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
 
 namespace coshim {
 
@@ -166,6 +167,7 @@ bool monitor_start() {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kMonitorStack);
+  use_ordinary_policy(&attributes);
   sys::KernelSignalSet all = sys::kAllSignals, old = 0;
   sys::set_signal_mask(SIG_SETMASK, &all, &old);
   pthread_t thread;

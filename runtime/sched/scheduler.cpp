@@ -167,6 +167,10 @@ void finish_switch() {
 
 void yield_coroutine(Coroutine* self) {
   constexpr uint64_t kYieldsALook = 32;
+  if (__builtin_expect(self->bound.load(std::memory_order_relaxed), 0)) {
+    sys::yield();
+    return;
+  }
   Worker* worker = t_local.worker;
   Processor* processor = worker->processor;
   bool alone = processor->queue.length() == 0;

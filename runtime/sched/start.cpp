@@ -7,6 +7,7 @@
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
+#include "runtime/thread/setxid.h"
 
 namespace coshim {
 
@@ -32,6 +33,7 @@ bool scheduler_start(int processor_count, const char** reason) {
     *reason = "no kernel thread for the monitor";
     return false;
   }
+  guard_setxid_signal();
   g_scheduler.started_at = monotonic_now();
   g_scheduler.process = sys::getpid();
   saver_start();  // where no kernel thread can be had, stacks keep their pages

@@ -12,6 +12,7 @@
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
 #include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
 #include "runtime/wait/parker.h"
@@ -97,6 +98,7 @@ bool spawn_worker(Processor* processor) {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kWorkerStack + g_tcb_layout.below + g_tcb_layout.pthread_size);
+  use_ordinary_policy(&attributes);
   sys::KernelSignalSet all = sys::kAllSignals, old = 0;
   sys::set_signal_mask(SIG_SETMASK, &all, &old);
   pthread_t thread;

@@ -196,6 +196,7 @@ StackSlot* acquire_slot(size_t stack_size, size_t guard_size) {
   StackSlot* slot = slot_class->free;
   if (slot != nullptr) {
     slot_class->free = slot->next;
+    slot->kept = false;
   } else {
     if (slot_class->fresh_count == 0 && !add_chunk(*slot_class)) return nullptr;
     slot = slot_class->fresh;

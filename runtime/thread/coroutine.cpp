@@ -41,8 +41,8 @@ void run_start_routine(Coroutine* self) {
     } else {
       self->result = self->start_routine(self->argument);
     }
-  } else if (!t_local.coroutine->exit_called) {
-    t_local.coroutine->result = PTHREAD_CANCELED;
+  } else if (Coroutine* still = t_local.coroutine; still != nullptr && !still->exit_called) {
+    still->result = PTHREAD_CANCELED;  // (null: in the child of a fork, nobody joins it)
   }
 }
 
@@ -52,6 +52,7 @@ void end_thread(Coroutine* self) {
   run_key_destructors();
   tcb_free_key_blocks(reinterpret_cast<void*>(self->fs_base));
   release_robust_mutexes(self);
+  end_policy(self);
 }
 
 // In the child of a fork the calling coroutine is the process's first kernel thread; its start routine has
@@ -149,6 +150,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->argument = request.argument;
   coroutine->result = nullptr;
   coroutine->exit_called = false;
+  coroutine->cancel_signal_due.store(false, std::memory_order_relaxed);
   coroutine->joining = nullptr;
   coroutine->join_state.store(request.detached ? kDetached : 0, std::memory_order_relaxed);
   coroutine->signal_mask = request.signal_mask & sys::kAllSignals;
@@ -165,7 +167,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->resident_since = coroutine->left_alone = 0;
   coroutine->wait_since = coroutine->created_at = tick_counter();
   coroutine->alternate_stack = stack_t{};
-  inherit_identity(coroutine);
+  inherit_identity(coroutine, request.own_policy);
 }
 
 }  // namespace
@@ -295,6 +297,10 @@ void program_thread_began() {
 void program_thread_ended() {
   // pthread_exit(3): the process ends with status 0 when its last thread has ended.
   if (g_program_threads.fetch_sub(1, std::memory_order_acq_rel) == 1) exit(0);
+}
+
+void program_thread_not_made() {
+  g_program_threads.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void program_threads_after_fork() {

@@ -10,6 +10,7 @@
 
 #include <new>
 
+#include "runtime/config.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -84,11 +85,13 @@ long try_scheduler(int policy, int priority) {
 
 }  // namespace
 
-void inherit_identity(Coroutine* created) {
+void inherit_identity(Coroutine* created, bool own_policy) {
   const Coroutine* creator = t_local.coroutine;
   created->named = false;
   created->name[0] = '\0';
   created->nice_set = false;
+  created->bound.store(false, std::memory_order_relaxed);
+  created->bound_by_name = created->policy_in_force = false;
   if (created->affinity != nullptr) created->affinity->bytes = 0;
   if (creator == nullptr) {
     if (g_kernel_affinity_set.load(std::memory_order_relaxed)) {
@@ -96,6 +99,10 @@ void inherit_identity(Coroutine* created) {
       remember_affinity(created, words, sys::call(SYS_sched_getaffinity, 0, sizeof(words), words));
     }
     return;
+  }
+  if (!own_policy) {
+    created->schedule_policy = creator->schedule_policy;
+    created->schedule_priority = creator->schedule_priority;
   }
   if (creator->named) {
     memcpy(created->name, creator->name, kNameSize);
@@ -123,6 +130,8 @@ void set_name(Coroutine* coroutine, const char* name) {
     for (size_t i = 0; i + 1 < kNameSize && name[i] != '\0'; ++i) copy[i] = name[i];
     memcpy(coroutine->name, copy, kNameSize);
     coroutine->named = true;
+    coroutine->bound_by_name = matches_any(g_config.native_patterns, copy);
+    if (coroutine->bound_by_name) coroutine->bound.store(true, std::memory_order_relaxed);
     return;
   }
   // Threads that main has made keep the name that it had.
@@ -164,7 +173,38 @@ long set_scheduler(Coroutine* coroutine, int policy, int priority) {
   if (result != 0) return result;
   coroutine->schedule_policy = policy;
   coroutine->schedule_priority = priority;
+  bool real_time = is_real_time(policy & ~SCHED_RESET_ON_FORK);
+  if (real_time) coroutine->bound.store(true, std::memory_order_relaxed);
+  if (coroutine != t_local.coroutine) return 0;
+  end_policy(coroutine);
+  if (real_time) {
+    apply_policy(coroutine);
+  } else {
+    coroutine->bound.store(coroutine->bound_by_name, std::memory_order_relaxed);
+  }
   return 0;
+}
+
+void apply_policy(Coroutine* self) {
+  if (self->policy_in_force || !is_real_time(self->schedule_policy & ~SCHED_RESET_ON_FORK)) return;
+  sched_param wanted{};
+  wanted.sched_priority = self->schedule_priority;
+  self->policy_in_force = sys::call(SYS_sched_setscheduler, 0, self->schedule_policy, &wanted) == 0;
+}
+
+void end_policy(Coroutine* self) {
+  if (!self->policy_in_force) return;
+  self->policy_in_force = false;
+  sched_param ordinary{};
+  sys::call(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
+}
+
+void use_ordinary_policy(pthread_attr_t* attributes) {
+  if (!is_real_time(static_cast<int>(sys::call(SYS_sched_getscheduler, 0)) & ~SCHED_RESET_ON_FORK)) return;
+  pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED);
+  pthread_attr_setschedpolicy(attributes, SCHED_OTHER);
+  sched_param ordinary{};
+  pthread_attr_setschedparam(attributes, &ordinary);
 }
 
 int get_nice(const Coroutine* coroutine) {

@@ -16,14 +16,23 @@ struct Affinity {
 };
 
 // clone(2): a new thread has its creator's. `created` is not running yet.
-void inherit_identity(Coroutine* created);
+void inherit_identity(Coroutine* created, bool own_policy);
 
 // All in the kernel's convention: 0, a value or -errno. A null coroutine is the calling kernel thread.
 void get_name(const Coroutine* coroutine, char* name);  // kNameSize bytes
 void set_name(Coroutine* coroutine, const char* name);  // cut to kNameSize - 1
 long set_affinity(Coroutine* coroutine, size_t bytes, const void* mask);
 long get_affinity(const Coroutine* coroutine, size_t bytes, void* mask);  // bytes written
+// A real-time policy binds the coroutine to its kernel thread, which then has it: at once for the calling
+// one, at its next wait for another.
 long set_scheduler(Coroutine* coroutine, int policy, int priority);
+void apply_policy(Coroutine* self);
+void end_policy(Coroutine* self);  // it ends: its kernel thread becomes an ordinary one again
+inline bool is_real_time(int policy) {
+  return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+// For hidden threads, which are never real-time ones, whoever makes them.
+void use_ordinary_policy(pthread_attr_t* attributes);
 long set_nice(Coroutine* coroutine, int value);
 int get_nice(const Coroutine* coroutine);
 

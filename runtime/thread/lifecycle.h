@@ -23,6 +23,7 @@ struct CreateRequest {
   void* user_stack_low = nullptr;  // pthread_attr_setstack: used as given
   bool detached = false;
   sys::KernelSignalSet signal_mask = 0;
+  bool own_policy = false;  // else its creator's
   int schedule_policy = 0;
   int schedule_priority = 0;
 };
@@ -48,6 +49,7 @@ void coroutine_switched_off(Coroutine* coroutine);
 // lives.
 void program_thread_began();
 void program_thread_ended();  // may call exit(0)
+void program_thread_not_made();
 void program_threads_after_fork();
 
 // Around fork(), on whatever thread calls it: pthread_atfork handlers of ours, and the _Fork hook.

@@ -216,15 +216,24 @@ void discard_pending_signals(Coroutine* coroutine) {
 void run_pending_handlers() {
   Coroutine* self = t_local.coroutine;
   siginfo_t info;
-  while (int signal = take_pending_signal(~self->signal_mask, &info)) {
+  while (uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & ~self->signal_mask) {
+    int signal = __builtin_ctzll(ready) + 1;
     KernelAction action = action_of(signal);
-    if (!is_handler(action)) {
-      if (!is_fault_signal(signal) || action.handler != reinterpret_cast<void*>(SIG_DFL))
-        act_on_process(signal, action);
-      if (!is_fault_signal(signal)) continue;
+    if (is_handler(action)) {
+      // An attention, and not the signal itself: the kernel would drop that where the sender's attention is
+      // on its way. Delivered before the call returns, since the worker's mask is this coroutine's.
+      uint32_t before = t_local.handlers_run;
+      send_attention(sys::gettid(), signal);
+      if (t_local.handlers_run != before) continue;
+      if ((self->pending_signals.load(std::memory_order_acquire) & ready) != ready) continue;
+      t_local.signals_deferred = true;  // could not come here: at the next chance
+      return;
     }
-    // Delivered before the call returns: the worker's mask is this coroutine's.
-    resend_to_this_thread(signal, &info);
+    signal = take_pending_signal(sys::signal_bit(signal), &info);
+    if (signal == 0) continue;
+    if (!is_fault_signal(signal) || action.handler != reinterpret_cast<void*>(SIG_DFL))
+      act_on_process(signal, action);
+    if (is_fault_signal(signal)) resend_to_this_thread(signal, &info);
   }
 }
 
@@ -349,12 +358,20 @@ void end_signal_suspend() {
 
 void send_cancel_signal(Coroutine* target) {
   CriticalSection critical;
+  target->cancel_signal_due.store(true, std::memory_order_seq_cst);
+  target->interrupts.fetch_or(kInterruptCancel, std::memory_order_acq_rel);
+  unpark(target);
   sys::call(SYS_membarrier, 1 << 3 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */, 0, 0);
   for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
     if (worker->current.load(std::memory_order_acquire) != target || worker->tid == 0) continue;
     sys::call(SYS_tgkill, sys::getpid(), worker->tid, kCancelSignal);
     return;
   }
+}
+
+void send_due_cancel_signal(Coroutine* self) {
+  if (self->cancel_signal_due.load(std::memory_order_acquire))
+    sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), kCancelSignal);
 }
 
 void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {

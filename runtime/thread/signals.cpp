@@ -9,6 +9,9 @@
 #include "runtime/stack/slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/signal_state.h"
+#include "runtime/thread/tcb.h"
+#include "runtime/wait/parker.h"
+#include "runtime/wait/parking_lot.h"
 
 namespace coshim {
 
@@ -182,11 +185,32 @@ bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
   return true;
 }
 
+// For the whole process, and main accepts it: natively the kernel would have given it to main, whose wait it
+// is to interrupt. Here it looked first at a worker, because that one had just changed its mask. SIGPIPE and
+// SIGXFSZ look the same, but are for the thread that wrote.
+bool belongs_to_main(int signal, const siginfo_t* info) {
+  if (t_local.worker == nullptr || sys::gettid() == sys::getpid()) return false;
+  bool for_thread = info->si_code == SI_TKILL || info->si_code == kResentCode || is_attention(info) ||
+                    is_synchronous(signal, info) || signal == SIGPIPE || signal == SIGXFSZ;
+  return !for_thread && (g_watched_signals.load(std::memory_order_acquire) & sys::signal_bit(signal)) == 0;
+}
+
+bool pass_to_main(int signal, const siginfo_t* info) {
+  siginfo_t copy = *info;
+  copy.si_errno = copy.si_code;
+  copy.si_code = kResentCode;
+  return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::getpid(), signal, &copy) == 0;
+}
+
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   auto* context = static_cast<ucontext_t*>(context_pointer);
   int saved = errno;
   if (is_fault_signal(signal) && info->si_code > 0) {
     handle_fault(signal, info, context);
+    return;
+  }
+  if (belongs_to_main(signal, info) && pass_to_main(signal, info)) {
+    errno = saved;
     return;
   }
   Coroutine* self = t_local.coroutine;
@@ -215,17 +239,32 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     deliver_deferred_signals();
 }
 
-// glibc's own handler cancels the thread that it finds itself on. On a worker that may be another one by now.
+// Whether glibc's handler is to run on a worker. It cancels the thread that it finds itself on, which may be
+// another one by now; what is not done now is done when the coroutine next waits.
+bool cancel_signal_is_for(Coroutine* self) {
+  constexpr int kDisabled = 1;  // CANCELSTATE_BITMASK, glibc's nptl/descr.h
+  if (self == nullptr || !self->cancel_signal_due.load(std::memory_order_acquire)) return false;
+  if (self->interruptible) {  // the wait ends, and its caller acts
+    self->interrupts.fetch_or(kInterruptCancel, std::memory_order_acq_rel);
+    unpark(self);
+    return false;
+  }
+  return (tcb_cancel_state(self->fs_base) & kDisabled) == 0;
+}
+
 void cancel_trampoline(int signal, siginfo_t* info, void* context) {
+  if (t_local.worker != nullptr && t_local.coroutine == nullptr) return;
+  if (t_local.critical > 0) {
+    put_off(signal, info, static_cast<ucontext_t*>(context));
+    return;
+  }
   if (t_local.worker != nullptr) {
-    Coroutine* self = t_local.coroutine;
-    if (self == nullptr || (self->interrupts.load(std::memory_order_acquire) & kInterruptCancel) == 0) return;
-    if (t_local.critical > 0) {
-      put_off(signal, info, static_cast<ucontext_t*>(context));
-      return;
-    }
+    if (!cancel_signal_is_for(t_local.coroutine)) return;
+    t_local.coroutine->cancel_signal_due.store(false, std::memory_order_relaxed);
   }
   restore_info(info);
+  // It may have interrupted a wait, which is then left by unwinding.
+  if (t_local.thread != nullptr) lot_abandon(t_local.thread);
   // If it unwinds, this kernel thread's mask stays as it is here, and as the interrupted function of libc had
   // it: say so.
   Worker* worker = t_local.worker;

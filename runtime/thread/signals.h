@@ -42,9 +42,11 @@ void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*));
 // After a pthread_cancel(): glibc's handler for its SIGCANCEL acts on whatever thread it finds, so it is
 // called through ours.
 void guard_cancel_signal();
-// pthread_cancel of a coroutine whose cancellation is asynchronous: the signal that glibc could not send, if
-// it runs.
+// pthread_cancel of a coroutine whose cancellation is asynchronous: the signal that glibc could not send. It
+// goes to the kernel thread that runs the target; else the target sends it to itself when it runs again.
 void send_cancel_signal(Coroutine* target);
+// Outside of queues and critical sections: does not return if the calling coroutine is to end.
+void send_due_cancel_signal(Coroutine* self);
 
 // Changes the calling coroutine's mask (rt_sigprocmask's `how`). 0 or -EINVAL.
 long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::KernelSignalSet* old);

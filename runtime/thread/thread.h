@@ -138,7 +138,9 @@ struct Coroutine : Thread {
   int (*c11_start)(void*) = nullptr;  // thrd_create's routine, which returns int
   void* argument = nullptr;
   void* result = nullptr;
-  bool exit_called = false;                  // pthread_exit was called: `result` is its value
+  bool exit_called = false;  // pthread_exit was called: `result` is its value
+  // Cancelled while its cancellation was asynchronous: glibc's signal is still to be sent (signals.h).
+  std::atomic<bool> cancel_signal_due{false};
   std::atomic<int> join_state{0};            // JoinState
   SpinLock join_lock;                        // guards the hand-over of the end to the joiner
   Coroutine* joining = nullptr;              // whom it is joining, for EDEADLK
@@ -160,6 +162,10 @@ struct Coroutine : Thread {
   int nice = 0;
   bool nice_set = false;
   Affinity* affinity = nullptr;  // null: the process's
+  // Bound: waits on its kernel thread (COSHIM_NATIVE names it, or its policy is a real-time one).
+  std::atomic<bool> bound{false};
+  bool bound_by_name = false;
+  bool policy_in_force = false;  // the kernel thread underneath has its real-time policy
 
   Coroutine* pool_next = nullptr;
 };

@@ -1,8 +1,11 @@
 #include "runtime/wait/parker.h"
 
 #include "runtime/base/log.h"
+#include "runtime/sched/blocking.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
+#include "runtime/thread/signals.h"
 #include "runtime/thread/unwind_start.h"
 #include "runtime/wait/timer.h"
 
@@ -41,6 +44,13 @@ void park_in_kernel(Thread* self, Nanoseconds deadline) {
   }
 }
 
+// A bound coroutine has its kernel thread for itself, and its processor goes to others.
+void park_bound(Coroutine* self, Nanoseconds deadline) {
+  apply_policy(self);
+  hand_processor_on();
+  park_in_kernel(self, deadline);
+}
+
 void park_coroutine(Coroutine* self, Nanoseconds deadline) {
   CriticalSection critical;
   if (deadline != kForever && !arm_timer(self, deadline)) {
@@ -56,14 +66,31 @@ void park_coroutine(Coroutine* self, Nanoseconds deadline) {
   if (deadline != kForever) disarm_timer(self);
 }
 
+// An asynchronous cancellation ends any wait; those that are cancellation points see to it themselves.
+void end_of_park(Thread* self) {
+  auto* coroutine = static_cast<Coroutine*>(self);
+  if (__builtin_expect(coroutine->cancel_signal_due.load(std::memory_order_relaxed), 0) &&
+      !self->interruptible)
+    send_due_cancel_signal(coroutine);
+}
+
 }  // namespace
 
 void park(Thread* self, Nanoseconds deadline) {
-  if (consume_notification(self)) return;
+  if (consume_notification(self)) {
+    if (self->is_coroutine) end_of_park(self);
+    return;
+  }
   self->wait_since = tick_counter();
   if (self->is_coroutine && t_local.handler_depth == 0) {
     COSHIM_CHECK_DEBUG(t_local.critical == 0);
-    park_coroutine(static_cast<Coroutine*>(self), deadline);
+    auto* coroutine = static_cast<Coroutine*>(self);
+    if (__builtin_expect(coroutine->bound.load(std::memory_order_relaxed), 0)) {
+      park_bound(coroutine, deadline);
+    } else {
+      park_coroutine(coroutine, deadline);
+    }
+    end_of_park(self);
   } else {
     park_in_kernel(self, deadline);
   }

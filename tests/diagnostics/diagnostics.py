@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 
-HANG_SECONDS = 60
+HANG_SECONDS = int(os.environ.get("COSHIM_TEST_PATIENCE", "60"))
 DUMP_SIGNAL = 63
 ASK_STATISTICS = 0x434F5301
 ASK_DUMP_TEXT = 0x434F5302
@@ -57,6 +57,11 @@ def kernel_threads(pid):
         except OSError:
             pass
     return found
+
+
+def kernel_position(pid):
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        return file.read()
 
 
 def monitor_of(pid):
@@ -178,3 +183,11 @@ class Program:
 
     def dump_json(self, full=False):
         return json.loads(self.dump_shared(ASK_DUMP_JSON_FULL if full else ASK_DUMP_JSON))
+
+
+LIBRARY = os.environ.get("COSHIM_TEST_LIBRARY", "")
+PROGRAMS = os.environ.get("COSHIM_TEST_PROGRAMS", "")
+
+
+def program(name):
+    return os.path.join(PROGRAMS, name)

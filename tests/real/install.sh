@@ -5,7 +5,13 @@
 set -euo pipefail
 
 packages=(microsocks tinyproxy stunnel4 redis-server nginx memcached git make gcc libc6-dev python3 openssl curl
+  apache2 apache2-utils mariadb-server-core mariadb-client pigz pbzip2 xz-utils zstd perl procps
   libpython3.11-testsuite)
+if [ "${1:-}" = --long ]; then
+  packages+=(haproxy varnish squid bind9 bind9-dnsutils bind9-host unbound dnsmasq-base slapd ldap-utils mosquitto
+    mosquitto-clients icecast2 ffmpeg rsyslog openssh-server openssh-client cups cups-client postgresql
+    openjdk-17-jdk-headless ruby ruby-webrick puma golang-go rustc erlang-base sox qemu-utils gdb chromium)
+fi
 # node may also have come from elsewhere.
 [ -x /usr/bin/node ] || packages+=(nodejs)
 exec "$(dirname "$0")/../install.sh" "${packages[@]}"

@@ -41,7 +41,7 @@ TEST_F(ConfigTest, NothingSetMeansDefaultsAndSilence) {
   EXPECT_FALSE(g_config.disabled);
   EXPECT_FALSE(g_config.strict);
   EXPECT_EQ(g_config.stack_size, 0U);
-  EXPECT_EQ(g_config.stack_mode, StackMode::private_stack);
+  EXPECT_EQ(g_config.stack_mode, StackMode::elastic);
   EXPECT_EQ(g_config.guard_size, 0U);
   EXPECT_EQ(g_config.workers, 0);
   EXPECT_EQ(g_config.hog_time, 10000000);
@@ -189,7 +189,7 @@ TEST_F(ConfigTest, WhatIsNotSupportedYetIsNamed) {
     EXPECT_EQ(lines(output), 1) << output;
     EXPECT_TRUE(contains(output, "coshim: warn: " + name + ": ")) << output;
     EXPECT_TRUE(contains(output, "not supported yet")) << output;
-    EXPECT_EQ(g_config.stack_mode, StackMode::private_stack);
+    EXPECT_EQ(g_config.stack_mode, StackMode::elastic);
   }
   // Asking for what is the default anyway asks for nothing.
   for (const char* entry : {"COSHIM_STACK_MODE=private", "COSHIM_IO=epoll", "COSHIM_SHARED_STACKS=4"}) {

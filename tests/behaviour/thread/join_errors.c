@@ -1,4 +1,4 @@
-// pthread_join(3), pthread_detach(3), ERRORS: EDEADLK for oneself, EINVAL for a detached thread.
+// pthread_join(3), pthread_detach(3), ERRORS: EDEADLK for oneself, EINVAL for a detached thread, ESRCH.
 #include "check.h"
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
@@ -24,6 +24,10 @@ int main(void) {
   CHECK(pthread_join(detached, NULL) == EINVAL);
   CHECK(pthread_detach(detached) == EINVAL);
   pthread_mutex_unlock(&gate);
+  // A thread that is no more: undefined, and glibc says ESRCH as long as its memory is not another's.
+  pthread_t gone = start_thread(wait_at_gate, NULL);
+  join_thread(gone);
+  CHECK(pthread_join(gone, NULL) == ESRCH && pthread_detach(gone) == ESRCH);
   SAY("errors as documented");
   return 0;
 }

@@ -1,4 +1,5 @@
-// crowd N: N threads that wait in two different functions, and with a second argument eight that compute without end; then "ready", and a line on stdin ends it. Small stacks: there may be many.
+// crowd N: N threads that wait in two different functions, and with a second argument eight that compute
+// without end; then "ready", and a line on stdin ends it. Small stacks: there may be many.
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -8,22 +9,22 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 
-__attribute__((noinline)) static void *wait_in_one(void *unused) {
+__attribute__((noinline)) static void* wait_in_one(void* unused) {
   pthread_mutex_lock(&mutex);
   for (;;) pthread_cond_wait(&condition, &mutex);
   return unused;
 }
-__attribute__((noinline)) static void *sleep_long(void *unused) {
+__attribute__((noinline)) static void* sleep_long(void* unused) {
   for (;;) sleep(1000);
   return unused;
 }
-static void *compute(void *unused) {
+static void* compute(void* unused) {
   for (volatile unsigned long i = 0;; ++i) {
   }
   return unused;
 }
 
-static void start(void *(*routine)(void *)) {
+static void start(void* (*routine)(void*)) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + 16384);
@@ -32,7 +33,7 @@ static void start(void *(*routine)(void *)) {
   pthread_attr_destroy(&attributes);
 }
 
-int main(int count, char **arguments) {
+int main(int count, char** arguments) {
   int threads = atoi(arguments[1]);
   for (int i = 0; i < threads; ++i) start(i % 2 == 0 ? wait_in_one : sleep_long);
   if (count > 2) {

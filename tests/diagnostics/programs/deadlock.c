@@ -1,5 +1,6 @@
-// Two threads that each hold what the other waits for, one that waits behind them, and main that takes a lock which
-// it holds already. "ready" when all of them wait.
+// Two threads that each hold what the other waits for, one that waits behind them, and main that takes a lock
+// which it holds already. "ready" when all of them wait.
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@ static pthread_rwlock_t read_write = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_mutex_t third = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t both;
 
-__attribute__((noinline)) static void *take_first_then_second(void *unused) {
+__attribute__((noinline)) static void* take_first_then_second(void* unused) {
   pthread_setname_np(pthread_self(), "alice");
   pthread_mutex_lock(&first);
   pthread_barrier_wait(&both);
@@ -19,7 +20,7 @@ __attribute__((noinline)) static void *take_first_then_second(void *unused) {
   return unused;
 }
 
-__attribute__((noinline)) static void *take_second_then_first(void *unused) {
+__attribute__((noinline)) static void* take_second_then_first(void* unused) {
   pthread_setname_np(pthread_self(), "bob");
   pthread_mutex_lock(&second);
   pthread_barrier_wait(&both);
@@ -28,7 +29,7 @@ __attribute__((noinline)) static void *take_second_then_first(void *unused) {
   return unused;
 }
 
-static void *wait_behind(void *unused) {
+static void* wait_behind(void* unused) {
   pthread_setname_np(pthread_self(), "behind");
   pthread_mutex_lock(&first);
   abort();
@@ -36,7 +37,7 @@ static void *wait_behind(void *unused) {
 }
 
 // With main, in a cycle of an rwlock and a mutex.
-static void *wait_for_main(void *unused) {
+static void* wait_for_main(void* unused) {
   pthread_setname_np(pthread_self(), "carol");
   pthread_rwlock_wrlock(&read_write);
   pthread_barrier_wait(&both);
@@ -45,7 +46,7 @@ static void *wait_for_main(void *unused) {
   return unused;
 }
 
-static void *tell(void *unused) {
+static void* tell(void* unused) {
   usleep(200000);
   puts("ready");
   fflush(stdout);

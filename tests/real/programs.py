@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Programs that the library has nothing to do for behave under the preload as without: same output, same exit status.
+"""Unmodified programs behave under the preload as without: same output, same answers to their clients, same exit status.
 
-unharmed.py --case NAME runs one case; without --case, all whose programs are installed.
+programs.py --case NAME runs one case; without --case, all whose programs are installed.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ import re
 import subprocess
 
 import harness
-import unharmed_programs
-import unharmed_servers
+import cases_commands
+import cases_scripts
+import cases_servers
 from harness import Failure
 
-CASES = {**unharmed_programs.CASES, **unharmed_servers.CASES}
+CASES = {**cases_commands.CASES, **cases_servers.CASES, **cases_scripts.CASES}
 
 
 def run_case(case, mode, directory, timeout):

@@ -1,4 +1,4 @@
-"""Cases of unharmed.py that are commands: scripts, tools, compilers, and what a program without threads looks like."""
+"""Cases of programs.py that are commands: scripts, tools, compilers, and what a program without threads looks like."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Cases of unharmed.py that are servers and runtimes with threads, processes and event loops of their own."""
+"""Cases of programs.py that are servers and runtimes with threads, processes and event loops of their own."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import signal
 
 import harness
 import traffic
-from unharmed_programs import Case, run_command
+from cases_commands import Case, run_command
 
 SERVERS_CLIENTS = 100
 

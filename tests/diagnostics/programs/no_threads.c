@@ -1,0 +1,4 @@
+// A process that creates no thread.
+int main(void) {
+  return 0;
+}

@@ -1,0 +1,3 @@
+# Erlang's schedulers.
+export HOME=$PWD
+erl -noshell -eval 'P=self(), [spawn(fun()-> P ! N*N end)||N<-lists:seq(1,1000)], io:format("~p~n",[lists:sum([receive X->X end||_<-lists:seq(1,1000)])]), {ok,L}=gen_tcp:listen(0,[binary,{active,false}]), {ok,Port}=inet:port(L), spawn(fun()-> {ok,S}=gen_tcp:accept(L), {ok,B}=gen_tcp:recv(S,5), gen_tcp:send(S,B), gen_tcp:close(S) end), {ok,C}=gen_tcp:connect("127.0.0.1",Port,[binary,{active,false}]), gen_tcp:send(C,"hello"), io:format("~p~n",[gen_tcp:recv(C,5)]), ok=file:write_file("f","x"), io:format("~p ~p~n",[file:read_file("f"),os:cmd("echo hi")]), timer:sleep(100), halt(4).'; echo "erl $?"
