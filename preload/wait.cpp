@@ -33,9 +33,22 @@ int wait_for_any(const pollfd* fds, size_t count, Nanoseconds deadline, Check&& 
   return return_errno<int>(result);
 }
 
+// The kernel says EINTR also to who would not wait, when a signal comes: that of a shared stack's turn
+// (runtime/sched/shared_switch.h) is not the program's.
+template <typename Look>
+long look_undisturbed(Look&& look) {
+  const Coroutine* self = t_local.coroutine;
+  for (;;) {
+    const uint32_t freezes = self != nullptr ? self->freezes : 0, handlers = t_local.handlers_run;
+    long result = look();
+    bool frozen = self != nullptr && self->freezes != freezes && t_local.handlers_run == handlers;
+    if (__builtin_expect(result != -EINTR || !frozen, 1)) return result;
+  }
+}
+
 long poll_now(pollfd* fds, nfds_t count) {
   timespec none{};
-  return sys::call(SYS_ppoll, fds, count, &none, nullptr, kMaskSize);
+  return look_undisturbed([&] { return sys::call(SYS_ppoll, fds, count, &none, nullptr, kMaskSize); });
 }
 
 int poll_until(pollfd* fds, nfds_t count, Nanoseconds deadline) {
@@ -125,7 +138,8 @@ class SelectWait {
   long look() {
     restore();
     timespec none{};
-    return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr);
+    return look_undisturbed(
+        [&] { return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr); });
   }
 
  private:
@@ -172,7 +186,11 @@ int select_until(int count, fd_set* const* sets, Nanoseconds deadline) {
 }  // namespace
 
 HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout)) {
-  if (!in_coroutine() || timeout == 0) return real::poll(fds, count, timeout);
+  if (!in_coroutine()) return real::poll(fds, count, timeout);
+  if (timeout == 0) {
+    cancellation_point();
+    return return_errno<int>(poll_now(fds, count));
+  }
   return poll_until(fds, count, deadline_of_milliseconds(timeout));
 }
 

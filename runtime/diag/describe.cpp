@@ -93,8 +93,6 @@ const char* wait_name(WaitKind kind) {
       return "spin_lock";
     case WaitKind::signal:
       return "signal";
-    case WaitKind::place:
-      return "place";
     case WaitKind::blocked_call:
       return "call";
   }

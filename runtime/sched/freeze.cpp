@@ -103,7 +103,9 @@ bool is_freeze_request(const siginfo_t* info) {
 void freeze_here(const void* ucontext) {
   if (t_local.worker != nullptr) t_local.worker->asked_to_freeze.store(false, std::memory_order_release);
   Coroutine* self = t_local.coroutine;
-  if (self == nullptr || t_local.critical != 0 || self->shared_stack == nullptr) return;
+  if (self == nullptr) return;
+  ++self->freezes;  // in any case: the signal alone may have interrupted a call
+  if (t_local.critical != 0 || self->shared_stack == nullptr) return;
   SharedStack* stack = self->shared_stack;
   auto* interrupted = reinterpret_cast<char*>(
       static_cast<const ucontext_t*>(ucontext)->uc_mcontext.gregs[REG_RSP] - static_cast<greg_t>(kRedZone));
@@ -113,7 +115,6 @@ void freeze_here(const void* ucontext) {
   if (stack->holder.load(std::memory_order_relaxed) != self || stack->waiting_count.load() == 0) return;
   if (!save_shared_stack(self, interrupted)) return;
   t_local.critical = 1;
-  ++self->freezes;
   self->frozen_context = ucontext;
   stack->occupant = nullptr;
   self->frozen.store(kFrozen, std::memory_order_release);
