@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
-static atomic_int order, ticks, over;
+static atomic_int order, ticks, over, tried;
 
 static void* tick(void* argument) {
   while (!atomic_load(&over)) {
@@ -50,6 +50,7 @@ static int lock_by(int kind, int descriptor, int wait) {
 static void* wait_for(void* argument) {
   int kind = (int)(intptr_t)argument, descriptor = open_file();
   CHECK(lock_by(kind, descriptor, 0) == -1 && (errno == EAGAIN || errno == EACCES || errno == EWOULDBLOCK));
+  atomic_store(&tried, 1);
   CHECK(lock_by(kind, descriptor, 1) == 0);
   CHECK(atomic_load(&order) == 1 && "not before it was given up");
   CHECK(close(descriptor) == 0);
@@ -63,6 +64,7 @@ static void by_a_child(int kind) {
   char byte;
   CHECK(pipe(told) == 0 && pipe(ready) == 0);
   atomic_store(&order, 0);
+  atomic_store(&tried, 0);
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
@@ -74,6 +76,7 @@ static void by_a_child(int kind) {
   }
   CHECK(read(ready[0], &byte, 1) == 1);
   pthread_t waiter = start_thread(wait_for, number_pointer(kind));
+  while (atomic_load(&tried) == 0) nap(1);
   int before = atomic_load(&ticks);
   while (atomic_load(&ticks) < before + 20) nap(1);
   atomic_store(&order, 1);
