@@ -271,8 +271,11 @@ HOOK(int, pthread_setattr_default_np, (const pthread_attr_t* attributes)) {
 
 HOOK(int, sched_yield, ()) {
   if (!in_coroutine()) return real::sched_yield();
-  yield_coroutine(current_coroutine());
-  asynchronous_cancellation_point();
+  Coroutine* self = current_coroutine();
+  yield_coroutine(self);
+  // Not a cancellation point, but an asynchronous cancellation is due at once.
+  if (__builtin_expect(self->cancel_signal_due.load(std::memory_order_relaxed), 0))
+    send_due_cancel_signal(self);
   return 0;
 }
 

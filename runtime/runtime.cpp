@@ -30,7 +30,7 @@
 
 namespace coshim {
 
-thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
+__thread ThreadLocal t_local __attribute__((tls_model("initial-exec")));
 
 namespace {
 

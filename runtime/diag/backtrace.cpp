@@ -9,7 +9,7 @@
 
 namespace coshim {
 
-thread_local void** t_fault_recovery __attribute__((tls_model("initial-exec"))) = nullptr;
+__thread void** t_fault_recovery __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 

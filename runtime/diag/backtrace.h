@@ -43,6 +43,6 @@ UnwindStart start_of_context(const void* ucontext);
 
 // Non-null while this kernel thread reads what may not be there (a module that is being closed): the fault
 // handler (runtime/thread/signals.cpp) then jumps to it (__builtin_longjmp).
-extern thread_local void** t_fault_recovery __attribute__((tls_model("initial-exec")));
+extern __thread void** t_fault_recovery __attribute__((tls_model("initial-exec")));
 
 }  // namespace coshim

@@ -57,36 +57,8 @@ Processor* choose_processor(const Coroutine* coroutine) {
   return home;
 }
 
-}  // namespace
-
-void push_runnable(Processor* processor, Coroutine* coroutine) {
-  processor->lock.lock();
-  processor->queue.push(coroutine);
-  bool was_idle = processor->idle;
-  Worker* owner = processor->owner;
-  if (was_idle) {
-    processor->idle = false;
-    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
-    if (owner == nullptr) processor->owner = kBinding;
-  }
-  processor->lock.unlock();
-  if (!was_idle) return;
-  if (owner == nullptr) {
-    bind_worker(processor);
-  } else if (owner != t_local.worker) {
-    wake_worker(owner);
-  }
-  if (g_scheduler.monitor_asleep.load(std::memory_order_seq_cst)) monitor_wake();
-}
-
-void make_runnable(Coroutine* coroutine) {
-  coroutine->state.store(CoroutineState::runnable, std::memory_order_relaxed);
-  Worker* worker = t_local.worker;
-  Processor* processor = worker != nullptr ? worker->processor : nullptr;
-  push_runnable(processor != nullptr ? processor : choose_processor(coroutine), coroutine);
-}
-
-void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
+// The two halves of a switch, with a place of their own in switch_away(): it is the path that counts.
+[[gnu::always_inline]] inline void set_up(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   Processor* processor = worker->processor;
   COSHIM_CHECK_DEBUG(next->state.load() != CoroutineState::running);
   next->processor = processor;
@@ -96,6 +68,7 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   if (__builtin_expect(next->residency.load(std::memory_order_relaxed) != Residency::resident, 0)) {
     elastic_bring_back(next);
   }
+  next->worker = worker;
   tcb_thread_local(next->fs_base)->worker = worker;
   move_malloc_words(from_fs, next->fs_base);
   worker->current.store(next, std::memory_order_relaxed);
@@ -107,32 +80,7 @@ void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
   }
 }
 
-void switch_away(Coroutine* self, AfterSwitch what) {
-  COSHIM_CHECK_DEBUG(t_local.critical == 1);
-  Worker* worker = t_local.worker;
-  // A yield need not know the time exactly: its caller looks at the clock now and then.
-  uint64_t now = what == AfterSwitch::park ? self->wait_since : 0;
-  worker->previous = self;
-  worker->after_switch = what;
-  self->switches++;
-  count_run_time(worker, self, now);
-  Coroutine* next = pick_directly(worker, now);
-  COSHIM_CHECK_DEBUG(next != self);
-  if (__builtin_expect(g_shared_stacks, 0)) {
-    switch_shared_stacks(worker, self, next);
-  } else if (next != nullptr) {
-    resume_here(worker, next, self->fs_base);
-    g_swap(&self->stack_pointer, next->stack_pointer, next->fs_base);
-  } else {
-    move_malloc_words(self->fs_base, worker->fs_base);
-    worker->current.store(nullptr, std::memory_order_relaxed);
-    g_swap(&self->stack_pointer, worker->stack_pointer, worker->fs_base);
-  }
-  finish_switch();
-}
-
-void finish_switch() {
-  Worker* worker = t_local.worker;
+[[gnu::always_inline]] inline void finish_here(Worker* worker) {
   Coroutine* previous = worker->previous;
   worker->previous = nullptr;
   if (__builtin_expect(worker->signals_deferred, 0)) t_local.signals_deferred = true;
@@ -165,14 +113,75 @@ void finish_switch() {
   }
 }
 
+}  // namespace
+
+void push_runnable(Processor* processor, Coroutine* coroutine) {
+  processor->lock.lock();
+  processor->queue.push(coroutine);
+  bool was_idle = processor->idle;
+  Worker* owner = processor->owner;
+  if (was_idle) {
+    processor->idle = false;
+    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+    if (owner == nullptr) processor->owner = kBinding;
+  }
+  processor->lock.unlock();
+  if (!was_idle) return;
+  if (owner == nullptr) {
+    bind_worker(processor);
+  } else if (owner != t_local.worker) {
+    wake_worker(owner);
+  }
+  if (g_scheduler.monitor_asleep.load(std::memory_order_seq_cst)) monitor_wake();
+}
+
+void make_runnable(Coroutine* coroutine) {
+  coroutine->state.store(CoroutineState::runnable, std::memory_order_relaxed);
+  Worker* worker = t_local.worker;
+  Processor* processor = worker != nullptr ? worker->processor : nullptr;
+  push_runnable(processor != nullptr ? processor : choose_processor(coroutine), coroutine);
+}
+
+void resume_here(Worker* worker, Coroutine* next, uintptr_t from_fs) {
+  set_up(worker, next, from_fs);
+}
+
+void switch_away(Coroutine* self, AfterSwitch what) {
+  COSHIM_CHECK_DEBUG(t_local.critical == 1 && t_local.worker == self->worker);
+  Worker* worker = self->worker;
+  // A yield need not know the time exactly: its caller looks at the clock now and then.
+  uint64_t now = what == AfterSwitch::park ? self->wait_since : 0;
+  worker->previous = self;
+  worker->after_switch = what;
+  self->switches++;
+  count_run_time(worker, self, now);
+  Coroutine* next = pick_directly(worker, now);
+  COSHIM_CHECK_DEBUG(next != self);
+  if (__builtin_expect(g_shared_stacks, 0)) {
+    switch_shared_stacks(worker, self, next);
+  } else if (next != nullptr) {
+    set_up(worker, next, self->fs_base);
+    g_swap(&self->stack_pointer, next->stack_pointer, next->fs_base);
+  } else {
+    move_malloc_words(self->fs_base, worker->fs_base);
+    worker->current.store(nullptr, std::memory_order_relaxed);
+    g_swap(&self->stack_pointer, worker->stack_pointer, worker->fs_base);
+  }
+  // Not t_local.worker: FS base was loaded a moment ago, and what depends on it waits.
+  finish_here(self->worker);
+}
+
+void finish_switch() {
+  finish_here(t_local.worker);
+}
+
 void yield_coroutine(Coroutine* self) {
   constexpr uint64_t kYieldsALook = 32;
   if (__builtin_expect(self->bound.load(std::memory_order_relaxed), 0)) {
     sys::yield();
     return;
   }
-  Worker* worker = t_local.worker;
-  Processor* processor = worker->processor;
+  Processor* processor = self->worker->processor;
   bool alone = processor->queue.length() == 0;
   // Nobody to yield to here: other kernel threads perhaps.
   if (alone) sys::yield();

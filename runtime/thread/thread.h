@@ -101,6 +101,7 @@ struct Coroutine : Thread {
   sys::KernelSignalSet signal_mask = 0;
   Coroutine* queue_next = nullptr;  // run queue
   Processor* processor = nullptr;   // the last one that ran it
+  Worker* worker = nullptr;         // t_local.worker as of the last switch to it, found without FS base
   std::atomic<CoroutineState> state{CoroutineState::free};
   std::atomic<Residency> residency{Residency::resident};
   uint64_t switches = 0;
@@ -123,8 +124,8 @@ struct Coroutine : Thread {
   SharedStack* shared_stack = nullptr;
   void* saved_bytes = nullptr;  // its live bytes, while they are not on the stack
   uint32_t saved_size = 0, saved_capacity = 0;
-  std::atomic<uint32_t> frozen{0};  // FreezeState (runtime/sched/shared_switch.h)
-  uint32_t freezes = 0;             // counts
+  std::atomic<uint32_t> frozen{0};       // FreezeState (runtime/sched/shared_switch.h)
+  uint32_t freezes = 0;                  // counts
   const void* frozen_context = nullptr;  // the ucontext_t it was frozen in
 
   // Life.
@@ -171,7 +172,8 @@ struct Coroutine : Thread {
 };
 
 // The thread-local words of ours. Initial-exec, so "who am I" is one FS-relative load. A coroutine's are its
-// own, since FS base is switched with it; `worker` is written at every resume.
+// own, since FS base is switched with it; `worker` is written at every resume. `__thread`, not
+// `thread_local`: the latter asks at every use whether it is still to be constructed.
 struct ThreadLocal {
   Thread* thread;        // null on a kernel thread until it first waits
   Coroutine* coroutine;  // null on kernel threads
@@ -189,7 +191,7 @@ struct ThreadLocal {
   uint32_t handlers_run;    // counts
   sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers
 };
-extern thread_local ThreadLocal t_local __attribute__((tls_model("initial-exec")));
+extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec")));
 
 inline Coroutine* current_coroutine() {
   return t_local.coroutine;

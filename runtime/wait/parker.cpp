@@ -19,6 +19,7 @@ constexpr uint32_t kParkedInKernel = 4;
 
 bool consume_notification(Thread* self) {
   uint32_t expected = kNotified;
+  if (__builtin_expect(self->park_state.load(std::memory_order_relaxed) != kNotified, 1)) return false;
   return self->park_state.compare_exchange_strong(expected, kRunning, std::memory_order_acquire);
 }
 
