@@ -6,6 +6,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/compact.h"
+#include "runtime/stack/shared_stack.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/thread.h"
 
@@ -66,6 +67,14 @@ const DebuggerInterface coshim_debugger = {
     narrow(offsetof(CompactStack, low)),
     narrow(offsetof(CompactStack, pages)),
     sizeof(CompactStack),
+    narrow(offsetof(Coroutine, shared_stack)),
+    narrow(offsetof(Coroutine, saved_bytes)),
+    narrow(offsetof(Coroutine, saved_size)),
+    narrow(offsetof(Coroutine, frozen)),
+    narrow(offsetof(Coroutine, frozen_context)),
+    narrow(offsetof(Coroutine, freezes)),
+    narrow(offsetof(SharedStack, occupant)),
+    narrow(offsetof(SharedStack, top)),
 };
 
 }  // namespace coshim

@@ -83,28 +83,36 @@ __attribute__((noinline)) size_t Unwinder::walk_unguarded(const UnwindStart& sta
   return *reached;
 }
 
-size_t Unwinder::walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity) {
-  if (start.rip == 0 || capacity == 0) return 0;
+// What is read may go away meanwhile: a module with its tables, the area that a stack is saved in.
+template <typename Walk>
+size_t Unwinder::guarded(Walk&& walk) {
   volatile size_t reached = 0;
   void* recovery[5];
   sys::KernelSignalSet faults = sys::signal_bit(SIGSEGV) | sys::signal_bit(SIGBUS), mask = 0;
   sys::set_signal_mask(SIG_UNBLOCK, &faults, &mask);
   if (__builtin_setjmp(recovery) == 0) {
     t_fault_recovery = recovery;
-    walk_unguarded(start, stack, frames, capacity, &reached);
+    walk(&reached);
   }
   t_fault_recovery = nullptr;
   sys::set_signal_mask(SIG_SETMASK, &mask, nullptr);
   return reached;
 }
 
-size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
+size_t Unwinder::walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity) {
+  if (start.rip == 0 || capacity == 0) return 0;
+  return guarded([&](volatile size_t* reached) { walk_unguarded(start, stack, frames, capacity, reached); });
+}
+
+// In its own frame, as walk_unguarded.
+__attribute__((noinline)) void Unwinder::walk_parked_unguarded(const Coroutine* coroutine, uintptr_t* frames,
+                                                               size_t capacity, volatile size_t* reached) {
   StackReader stack(coroutine);
   auto place = reinterpret_cast<uintptr_t>(coroutine->stack_pointer);
   SwapFrame saved;
   auto* words = reinterpret_cast<uint64_t*>(&saved);
   for (size_t i = 0; i < sizeof(saved) / sizeof(uint64_t); ++i) {
-    if (!stack.word(place + i * sizeof(uint64_t), &words[i])) return 0;
+    if (!stack.word(place + i * sizeof(uint64_t), &words[i])) return;
   }
   UnwindStart start;
   start.rip = saved.rip;
@@ -115,7 +123,13 @@ size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size
   start.r13 = saved.r13;
   start.r14 = saved.r14;
   start.r15 = saved.r15;
-  return walk(start, &stack, frames, capacity);
+  if (start.rip != 0) walk_unguarded(start, &stack, frames, capacity, reached);
+}
+
+size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
+  if (capacity == 0) return 0;
+  return guarded(
+      [&](volatile size_t* reached) { walk_parked_unguarded(coroutine, frames, capacity, reached); });
 }
 
 size_t Unwinder::walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {

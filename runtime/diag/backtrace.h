@@ -30,6 +30,10 @@ class Unwinder {
   const FrameRules* rules_for(uintptr_t address);
   size_t walk_unguarded(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity,
                         volatile size_t* reached);
+  void walk_parked_unguarded(const Coroutine* coroutine, uintptr_t* frames, size_t capacity,
+                             volatile size_t* reached);
+  template <typename Walk>
+  size_t guarded(Walk&& walk);
   bool step(StackReader* stack, Frame* frame, bool* interrupted);
 
   static constexpr size_t kCached = 1024;  // the same few functions, over and over
@@ -41,8 +45,8 @@ class Unwinder {
 // The registers of a signal's ucontext.
 UnwindStart start_of_context(const void* ucontext);
 
-// Non-null while this kernel thread reads what may not be there (a module that is being closed): the fault
-// handler (runtime/thread/signals.cpp) then jumps to it (__builtin_longjmp).
+// Non-null while this kernel thread reads what may not be there (a module that is being closed, a saved stack
+// that is released): the fault handler (runtime/thread/signals.cpp) then jumps to it (__builtin_longjmp).
 extern __thread void** t_fault_recovery __attribute__((tls_model("initial-exec")));
 
 }  // namespace coshim

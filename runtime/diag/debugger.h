@@ -40,6 +40,11 @@ struct DebuggerInterface {
   // The compact stack: where the stretch lies, its length in pages; after the head a bitmap of its words,
   // then those.
   uint32_t compact_low, compact_pages, compact_head;
+  // In a record, for shared stacks: pointer to the stack (null: its own), to the copy of its live bytes and
+  // their number, FreezeState, the ucontext_t that it was frozen in and how often it was.
+  uint32_t shared_stack, saved_bytes, saved_size, frozen, frozen_context, freezes;
+  // In a shared stack: whose bytes lie there, and its end.
+  uint32_t stack_occupant, stack_top;
 };
 
 }  // namespace coshim

@@ -11,10 +11,13 @@ SKIPPED = 77
 LIMIT = 60
 
 
-def parse(description):
+def parse(description, *more):
+    """`more`: (option, default) pairs."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--build", required=True)
     parser.add_argument("--source", required=True)
+    for option, default in more:
+        parser.add_argument(option, default=default)
     options = parser.parse_args()
     options.build, options.source = os.path.abspath(options.build), os.path.abspath(options.source)
     options.launcher = os.path.join(options.build, "coshim")
