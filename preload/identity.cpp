@@ -95,15 +95,6 @@ HOOK(int, pthread_getattr_np, (pthread_t thread, pthread_attr_t* attributes)) {
   return error;
 }
 
-HOOK(int, pthread_getcpuclockid, (pthread_t thread, clockid_t* clock)) {
-  Coroutine* target = coroutine_of(thread);
-  if (target == nullptr) return real::pthread_getcpuclockid(thread, clock);
-  // The kernel knows no clock of another coroutine (pthread_getcpuclockid(3): ENOENT).
-  if (target != t_local.coroutine) return ENOENT;
-  *clock = CLOCK_THREAD_CPUTIME_ID;
-  return 0;
-}
-
 HOOK(int, pthread_setaffinity_np, (pthread_t thread, size_t size, const cpu_set_t* set)) {
   Coroutine* target = coroutine_of(thread);
   if (target == nullptr && pthread_equal(thread, pthread_self()) == 0)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "preload/cancel.h"
+#include "preload/cpu_clock.h"
 #include "preload/futex.h"
 #include "preload/hook.h"
 #include "runtime/base/private_memory.h"
@@ -173,6 +174,21 @@ long signal_call(const Call& call) {
   }
 }
 
+// Only what concerns coroutines' CPU time.
+long clock_call(const Call& call) {
+  const auto& [number, a, b, c, d, e, f] = call;
+  switch (number) {
+    case SYS_clock_gettime:
+      return owner_of_clock(a) == nullptr ? kNotOurs : in_libc_style(hook_clock_gettime(a, b));
+    case SYS_clock_getres:
+      return owner_of_clock(a) == nullptr ? kNotOurs : in_libc_style(hook_clock_getres(a, b));
+    case SYS_getrusage:
+      return a.value != RUSAGE_THREAD ? kNotOurs : in_libc_style(hook_getrusage(RUSAGE_THREAD, b));
+    default:
+      return kNotOurs;
+  }
+}
+
 // The calling coroutine's own books.
 long thread_call(const Call& call, Coroutine* self) {
   const auto& [number, a, b, c, d, e, f] = call;
@@ -225,6 +241,7 @@ long dispatch(const Call& call) {
   Coroutine* self = t_local.coroutine;
   long result = signal_call(call);
   if (result == kNotOurs) result = descriptor_call(call);
+  if (result == kNotOurs) result = clock_call(call);
   if (result != kNotOurs || self == nullptr) return result;
   if (call.number == SYS_exit) return thread_call(call, self);
   NoCancellation cancellation;

@@ -60,11 +60,12 @@ constexpr bool same(const char* a, const char* b) {
   while (*a != '\0' && *a == *b) ++a, ++b;
   return *a == *b;
 }
-// Locks and threads are touched by user code alone, which brings back what it touches. A jump does not come
-// back; dlopen() looks at who called it.
+// Locks, threads and most clocks are touched by user code alone, which brings back what it touches. A jump
+// does not come back; dlopen() looks at who called it.
 constexpr bool is_for_the_kernel(const char* group, const char* name) {
   return !same(group, "threads") && !same(group, "sync") && !same(name, "longjmp") &&
-         !same(name, "__longjmp_chk") && !same(name, "dlopen") && !same(name, "dlmopen");
+         !same(name, "__longjmp_chk") && !same(name, "dlopen") && !same(name, "dlmopen") &&
+         !same(name, "clock_gettime");
 }
 
 template <typename Row, typename Function>
@@ -179,7 +180,6 @@ COSHIM_REAL(uname)
 COSHIM_REAL(gethostname)
 COSHIM_REAL(__gethostname_chk)
 COSHIM_REAL(sysinfo)
-COSHIM_REAL(getrusage)
 COSHIM_REAL(getrlimit)
 COSHIM_REAL(setrlimit)
 COSHIM_REAL(prlimit)

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "preload/cancel.h"
+#include "preload/cpu_clock.h"
 #include "preload/hook.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parker.h"
@@ -50,6 +51,8 @@ HOOK(int, nanosleep, (const timespec* interval, timespec* left)) {
 
 HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, timespec* left)) {
   bool ours = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+  if (!ours && clock < 0 && valid_interval(time) && owner_of_clock(clock) != nullptr)
+    return sleep_on_cpu_clock(clock, flags, time, left);
   if (!in_coroutine() || !valid_interval(time)) return real::clock_nanosleep(clock, flags, time, left);
   if (!ours) {
     BlockingRegion region("clock_nanosleep");

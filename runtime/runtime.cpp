@@ -85,9 +85,9 @@ void start_shared_stacks() {
 const char* start() {
   const char* reason = nullptr;
   if (!g_tcb_known) {
+    if (!native_initialize(&reason)) return reason;
     calibrate_clock();
     choose_swap();
-    if (!native_initialize(&reason)) return reason;
     if (!tcb_initialize(&reason)) return reason;
     g_tcb_known = true;
   }

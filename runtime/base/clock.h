@@ -13,6 +13,9 @@ constexpr Nanoseconds kForever = INT64_MAX;
 // CLOCK_MONOTONIC now, through the vDSO.
 Nanoseconds monotonic_now();
 Nanoseconds clock_now(clockid_t clock);
+// A system call until native_initialize() has found libc's clock_gettime (past our own hook), which asks the
+// vDSO.
+extern int (*g_read_clock)(clockid_t, timespec*);
 
 // The CLOCK_MONOTONIC time at which `clock` will show `when`, as far as can be told now. Saturates.
 Nanoseconds to_monotonic(clockid_t clock, const timespec& when);

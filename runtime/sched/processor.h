@@ -65,6 +65,7 @@ struct Worker {
   CallCounter* stuck_call = nullptr;
   uint64_t stuck_since = 0;
   pid_t tid = 0;
+  Nanoseconds cpu_clock = 0;  // its CPU time at the switch under way; 0: not read (cpu_time.h)
   int index = 0;
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
   bool spare = false;                        // guarded by the spare lock

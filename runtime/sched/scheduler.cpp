@@ -1,6 +1,7 @@
 // Choosing what runs next: the switch from one coroutine to another, and the pushes that make one runnable.
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
+#include "runtime/sched/cpu_time.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/stack/elastic.h"
@@ -63,6 +64,7 @@ Processor* choose_processor(const Coroutine* coroutine) {
   COSHIM_CHECK_DEBUG(next->state.load() != CoroutineState::running);
   next->processor = processor;
   next->resumed_at = processor->clock;
+  if (cpu_accounting()) cpu_enter(worker, next);
   next->state.store(CoroutineState::running, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // the saver's membarrier does the rest
   if (__builtin_expect(next->residency.load(std::memory_order_relaxed) != Residency::resident, 0)) {
@@ -155,6 +157,7 @@ void switch_away(Coroutine* self, AfterSwitch what) {
   worker->after_switch = what;
   self->switches++;
   count_run_time(worker, self, now);
+  if (cpu_accounting()) cpu_leave(worker, self);
   Coroutine* next = pick_directly(worker, now);
   COSHIM_CHECK_DEBUG(next != self);
   if (__builtin_expect(g_shared_stacks, 0)) {

@@ -3,8 +3,10 @@
 
 #include <new>
 
+#include "runtime/base/permanent.h"
 #include "runtime/io/poller.h"
 #include "runtime/sched/call_counters.h"
+#include "runtime/sched/cpu_time.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
 #include "runtime/thread/setxid.h"
@@ -69,6 +71,8 @@ void scheduler_reset_after_fork() {
     counter.blocked.store(0);
     counter.ticks.store(0);
   }
+  permanent_memory_reset_after_fork();
+  cpu_accounting_reset_after_fork();
   workers_reset_after_fork();
 }
 

@@ -439,6 +439,7 @@ void worker_loop(Worker* worker) {
       continue;
     }
     if (next->shared_stack != nullptr && !step_on_shared_stack(next)) continue;
+    worker->cpu_clock = 0;
     resume_here(worker, next, worker->fs_base);
     g_swap(&worker->stack_pointer, next->stack_pointer, next->fs_base);
     finish_switch();

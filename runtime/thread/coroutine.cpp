@@ -7,6 +7,7 @@
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
 #include "runtime/base/native.h"
+#include "runtime/sched/cpu_time.h"
 #include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/shared_stack.h"
@@ -160,7 +161,8 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->schedule_policy = request.schedule_policy;
   coroutine->schedule_priority = request.schedule_priority;
   coroutine->switches = 0;
-  coroutine->run_ticks = 0;
+  coroutine->run_ticks = coroutine->resumed_at = 0;
+  cpu_reset(coroutine);
   coroutine->blocked_at.store(nullptr, std::memory_order_relaxed);
   coroutine->processor = nullptr;
   coroutine->wait_kind = WaitKind::none;

@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <new>
 
+#include "runtime/base/permanent.h"
 #include "runtime/config.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
@@ -19,9 +19,6 @@ namespace coshim {
 
 namespace {
 
-SpinLock g_lock;  // guards g_fresh
-char* g_fresh;
-size_t g_fresh_bytes;
 // A kernel thread of the program has set its affinity: new threads of its may not have the workers'.
 std::atomic<bool> g_kernel_affinity_set{false};
 
@@ -29,18 +26,8 @@ std::atomic<bool> g_kernel_affinity_set{false};
 Affinity* affinity_record(Coroutine* coroutine) {
   if (coroutine->affinity != nullptr) return coroutine->affinity;
   CriticalSection critical;
-  SpinGuard guard(g_lock);
-  if (g_fresh_bytes < sizeof(Affinity)) {
-    constexpr size_t kBytes = size_t{256} * 1024;
-    long memory =
-        sys::call(SYS_mmap, nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory < 0 && memory > -4096) return nullptr;
-    g_fresh = reinterpret_cast<char*>(memory);
-    g_fresh_bytes = kBytes;
-  }
-  coroutine->affinity = new (g_fresh) Affinity;
-  g_fresh += sizeof(Affinity);
-  g_fresh_bytes -= sizeof(Affinity);
+  void* memory = permanent_memory(sizeof(Affinity));
+  if (memory != nullptr) coroutine->affinity = new (memory) Affinity;
   return coroutine->affinity;
 }
 

@@ -17,7 +17,8 @@ namespace {
 
 constexpr size_t kBlockBytes = 256 * 1024;
 // Above the kernel's own maximum (2^22), below FUTEX_TID_MASK: never a real thread's.
-constexpr uint32_t kFirstTid = 1 << 22, kTidRange = 1 << 28;
+// A clock's number has room for 28 bits of it (runtime/sched/cpu_time.h).
+constexpr uint32_t kFirstTid = 1 << 22, kTidRange = (1 << 28) - kFirstTid;
 
 struct Block {
   Block* next;

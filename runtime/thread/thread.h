@@ -22,6 +22,7 @@ namespace coshim {
 struct Coroutine;
 struct Affinity;
 struct CompactStack;
+struct CpuAccount;
 struct Processor;
 struct QueuedSignal;
 struct SharedStack;
@@ -108,6 +109,7 @@ struct Coroutine : Thread {
   // Time on a kernel thread, blocking regions not counted, in ticks. The clock is read where a switch knows
   // the time anyhow, so what was measured wrongly here is right on average.
   uint64_t run_ticks = 0, resumed_at = 0;
+  std::atomic<CpuAccount*> cpu_account{nullptr};  // once somebody asked (runtime/sched/cpu_time.h)
 
   // Timed waits (runtime/wait/timer.h); guarded by timer_processor's timer lock.
   Nanoseconds deadline = kForever;
