@@ -79,6 +79,7 @@ KernelPosition kernel_position(pid_t tid) {
   if (fd < 0) return position;
   long length = sys::call(SYS_read, fd, text, sizeof(text) - 1);
   sys::close(static_cast<int>(fd));
+  position.runnable = text[0] == 'r';
   if (length <= 0 || text[0] < '0' || text[0] > '9') return position;
   const char* p = text;
   long number = 0;

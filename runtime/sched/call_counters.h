@@ -27,10 +27,11 @@ CallCounter* call_counter(const char* name, BlockedCallKind kind);
 // A call that has ended, after this time.
 void count_call(CallCounter* counter, uint64_t ticks);
 
-// The system call that kernel thread `tid` of this process stands in, as a static text; null: it is running,
-// or it can't be had.
+// The system call that kernel thread `tid` of this process stands in, as a static text; null: it stands in
+// none, or it can't be had. `runnable`: it is on a CPU, or waits for one.
 struct KernelPosition {
   const char* call = nullptr;
+  bool runnable = false;
   uintptr_t stack_pointer = 0, address = 0;  // of the instruction behind the call
 };
 KernelPosition kernel_position(pid_t tid);

@@ -1,5 +1,7 @@
 // The monitor: a hidden thread that takes a processor from a worker whose coroutine does not come back,
-// whatever it is doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. It
+// whatever it is doing (a CPU loop, an unhooked call, a lock inside libc), and gives it to another worker. A
+// worker that the kernel gives no CPU is left alone: another one would not get it either, and each tick would
+// add a kernel thread to the crowd. It
 // ticks only while a processor runs; when all have been idle for a while it sleeps until work begins again
 // (contract rule 5, "idle: no wake-ups").
 #include <errno.h>
@@ -39,17 +41,38 @@ bool somebody_waits_for(const Processor* processor, Nanoseconds now) {
          g_scheduler.poller.load(std::memory_order_relaxed) == nullptr;
 }
 
-// What the worker under a processor stands in, if no blocking region says it.
-CallCounter* find_stuck_call(const Worker* worker) {
-  if (worker == nullptr || worker->blocking_call.load(std::memory_order_acquire) != nullptr) return nullptr;
-  const char* name = kernel_position(worker->tid).call;
-  return name != nullptr ? call_counter(name, BlockedCallKind::unhooked)
-                         : call_counter("computing", BlockedCallKind::computing);
+// CPU time of a kernel thread of this process, by the clock id of clock_getcpuclockid(3); 0 where it has
+// ended.
+Nanoseconds cpu_time(pid_t tid) {
+  constexpr int kPerThread = 4, kScheduled = 2;
+  auto clock = static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | kPerThread | kScheduled);
+  timespec time{};
+  return sys::call(SYS_clock_gettime, clock, &time) == 0 ? to_nanoseconds(time) : 0;
 }
 
-void take_over(Processor* processor) {
+// For so long a worker that has no CPU may keep its processor.
+constexpr int kPatienceForCpu = 10;  // times COSHIM_HOG_MS
+
+bool only_lacks_cpu(const Processor* processor, const Worker* worker, const KernelPosition& position,
+                    Nanoseconds stuck_for) {
+  return position.runnable && stuck_for < kPatienceForCpu * g_config.hog_time &&
+         cpu_time(worker->tid) - processor->stuck_cpu < g_config.hog_time / 2;
+}
+
+void take_over(Processor* processor, Nanoseconds stuck_for) {
   Worker* worker = processor->owner;
-  CallCounter* call = worker == kBinding ? nullptr : find_stuck_call(worker);
+  CallCounter* call = nullptr;
+  if (worker != nullptr && worker != kBinding) {
+    KernelPosition position = kernel_position(worker->tid);
+    if (only_lacks_cpu(processor, worker, position, stuck_for)) return;
+    if (worker->blocking_call.load(std::memory_order_acquire) != nullptr) {
+      // A region counts its call itself.
+    } else if (position.call != nullptr) {
+      call = call_counter(position.call, BlockedCallKind::unhooked);
+    } else {
+      call = call_counter("computing", BlockedCallKind::computing);
+    }
+  }
   {
     SpinGuard guard(processor->lock);
     if (processor->idle || processor->owner == nullptr || processor->owner == kBinding ||
@@ -64,6 +87,7 @@ void take_over(Processor* processor) {
     }
     processor->owner = kBinding;
   }
+  processor->stuck_since = 0;
   g_scheduler.hand_overs.fetch_add(1, std::memory_order_relaxed);
   bind_worker(processor);
 }
@@ -91,12 +115,16 @@ void look_at(Processor* processor, Nanoseconds now) {
   if (switches != processor->seen_switches || processor->stuck_since == 0) {
     processor->seen_switches = switches;
     processor->stuck_since = now;
+    processor->stuck_cpu = kForever;
     return;
+  }
+  if (processor->stuck_cpu == kForever) {  // not at every tick: it is a system call
+    const Worker* worker = processor->owner;
+    processor->stuck_cpu = worker != nullptr && worker != kBinding ? cpu_time(worker->tid) : 0;
   }
   if (!somebody_waits_for(processor, now)) return;
   if (now - processor->stuck_since >= g_config.hog_time) {
-    processor->stuck_since = 0;
-    take_over(processor);
+    take_over(processor, now - processor->stuck_since);
   } else if (another_is_idle(processor)) {
     kick_idle_processor(processor);
   }

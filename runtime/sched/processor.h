@@ -38,6 +38,7 @@ struct alignas(64) Processor {
   // The monitor's.
   uint64_t seen_switches = 0;
   Nanoseconds stuck_since = 0;
+  Nanoseconds stuck_cpu = 0;  // the owner's CPU time soon after
 };
 
 // What remains to be done with a coroutine that was switched away from. yield_locked: the processor's lock is
