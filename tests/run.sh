@@ -9,13 +9,14 @@ cd "$(dirname "$0")/.."
 
 repeat=2
 seeds=5
+waves=200000
 labels=''
 real=yes
 real_form=''
 conformance_form=--short
 for argument in "$@"; do
   case $argument in
-    --long) repeat=100 seeds=300 conformance_form='' real_form=--long ;;
+    --long) repeat=100 seeds=300 waves=10000000 conformance_form='' real_form=--long ;;
     --quick) repeat=1 labels='unit|behaviour' real=no ;;
     *) echo "tests/run.sh: unknown option $argument (--long, --quick)" >&2; exit 2 ;;
   esac
@@ -27,7 +28,7 @@ tests/install.sh g++ cmake make libgtest-dev libtbb-dev rustc python3 binutils p
 # Connections by the thousand need descriptors.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 
-cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DSTRESS_SEEDS="$seeds" \
+cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DSTRESS_SEEDS="$seeds" -DSTRESS_WAVES="$waves" \
   -DCONFORMANCE_FORM="$conformance_form" -DREAL_FORM="$real_form"
 cmake --build build -j "$(nproc)"
 ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}

@@ -70,6 +70,7 @@ struct Worker {
   int index = 0;
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
   bool spare = false;                        // guarded by the spare lock
+  bool stays = false;                        // its kernel thread is never ended
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };
@@ -117,10 +118,18 @@ inline Processor* timer_home(Coroutine*) {
   return t_local.worker->processor;
 }
 
-// worker.cpp
+// spare.cpp
+// The first worker, and memory for some when memory ends. False: there is no kernel thread to be had.
+bool workers_start();
 // Gives a running processor whose owner the caller has set to kBinding to a spare or new worker. Where no
-// kernel thread can be had, the owner becomes null, and the monitor tries again.
+// kernel thread can be had, what the processor has to do goes to another one; if none has a worker, the owner
+// becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
+// Puts a worker that is about to sleep among the spares; ends its kernel thread where there are enough.
+void enlist_spare(Worker* worker);
+void workers_reset_after_fork();
+
+// worker.cpp
 // Gives the worker's processor, if it still owns one, to another worker.
 void give_up_processor(Worker* worker);
 void wake_worker(Worker* worker);
@@ -131,7 +140,6 @@ void resume_here(Worker* worker, Coroutine* next,
 void push_runnable(Processor* processor, Coroutine* coroutine);
 bool kick_idle_processor(const Processor* except);  // wakes one idle processor's worker to steal and poll
 
-void workers_reset_after_fork();
 // After g_watched_signals has grown.
 void wait_until_workers_block_watched_signals();
 

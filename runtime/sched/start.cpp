@@ -35,6 +35,10 @@ bool scheduler_start(int processor_count, const char** reason) {
     *reason = "no kernel thread for the monitor";
     return false;
   }
+  if (!workers_start()) {
+    *reason = "no kernel thread for a worker";
+    return false;
+  }
   guard_setxid_signal();
   g_scheduler.started_at = monotonic_now();
   g_scheduler.process = sys::getpid();

@@ -1,18 +1,11 @@
 // Workers: the hidden kernel threads, their scheduler loop, and how they sleep and are woken.
-#include <sys/mman.h>
-#include <sys/prctl.h>
-
-#include <new>
-
 #include "preload/swap/swap.h"
 #include "runtime/base/log.h"
-#include "runtime/base/native.h"
 #include "runtime/io/poller.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
-#include "runtime/thread/identity.h"
 #include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
 #include "runtime/wait/parker.h"
@@ -21,101 +14,8 @@ namespace coshim {
 
 namespace {
 
-constexpr size_t kWorkerStack = 128 * 1024;
-constexpr size_t kAlternateStack = 64 * 1024;  // the overflow report runs there
 constexpr uint64_t kBacklogMicroseconds = 200;
-constexpr int kSparesKept = 4;
 constexpr uint64_t kPollMicroseconds = 40;
-
-SpinLock g_spare_lock;
-Worker* g_spares;
-int g_spare_count;
-// Records of workers that ended, for reuse: the list of all workers only grows.
-Worker* g_unused_records;
-
-void* map_pages(size_t size) {
-  long result =
-      sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
-}
-
-Worker* new_worker_record() {
-  {
-    SpinGuard guard(g_spare_lock);
-    if (g_unused_records != nullptr) {
-      Worker* worker = g_unused_records;
-      g_unused_records = worker->next_spare;
-      return worker;
-    }
-  }
-  void* memory = map_pages(sizeof(Worker));
-  if (memory == nullptr) return nullptr;
-  auto* worker = new (memory) Worker;
-  worker->index = g_scheduler.worker_count.fetch_add(1) + 1;
-  worker->next = g_scheduler.workers.load();
-  while (!g_scheduler.workers.compare_exchange_weak(worker->next, worker)) {
-  }
-  return worker;
-}
-
-void use_alternate_stack() {
-  void* memory = map_pages(kAlternateStack);
-  if (memory == nullptr) return;
-  stack_t stack{};
-  stack.ss_sp = memory;
-  stack.ss_size = kAlternateStack;
-  sys::call(SYS_sigaltstack, &stack, nullptr);
-}
-
-void* worker_main(void* argument) {
-  auto* worker = static_cast<Worker*>(argument);
-  t_local.critical = 1;  // always: on its own stack a worker is in the runtime
-  t_local.worker = worker;
-  worker->asked_to_freeze.store(false, std::memory_order_relaxed);
-  worker->tid = sys::gettid();
-  uint64_t live = g_scheduler.live_workers.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (live > g_scheduler.peak_workers.load(std::memory_order_relaxed)) g_scheduler.peak_workers.store(live);
-  worker->fs_base = current_fs_base();
-  worker->kernel_mask = sys::kAllSignals;
-  char name[16];
-  format_text(name, sizeof(name), "coshim/%d", worker->index);
-  sys::call(SYS_prctl, PR_SET_NAME, name);
-  use_alternate_stack();
-  worker_loop(worker);
-  return nullptr;
-}
-
-bool spawn_worker(Processor* processor) {
-  Worker* worker = new_worker_record();
-  if (worker == nullptr) return false;
-  worker->processor = processor;
-  worker->sleep_state.store(kAwake);
-  if (processor != nullptr) {
-    SpinGuard guard(processor->lock);
-    processor->owner = worker;
-  }
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kWorkerStack + g_tcb_layout.below + g_tcb_layout.pthread_size);
-  use_ordinary_policy(&attributes);
-  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
-  sys::set_signal_mask(SIG_SETMASK, &all, &old);
-  pthread_t thread;
-  int error = g_native.pthread_create(&thread, &attributes, &worker_main, worker);
-  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
-  pthread_attr_destroy(&attributes);
-  if (error == 0) return true;
-  COSHIM_LOG(warn, "no kernel thread for a worker (error %d); trying again", error);
-  if (processor != nullptr) {
-    SpinGuard guard(processor->lock);
-    processor->owner = nullptr;  // the monitor tries again
-  }
-  SpinGuard guard(g_spare_lock);
-  worker->next_spare = g_unused_records;
-  g_unused_records = worker;
-  return false;
-}
 
 bool owns(const Worker* worker) {
   Processor* processor = worker->processor;
@@ -316,6 +216,24 @@ Coroutine* find_runnable(Worker* worker) {
   }
 }
 
+bool kick(Processor* processor, bool owned) {
+  Worker* owner;
+  {
+    SpinGuard guard(processor->lock);
+    owner = processor->owner;
+    if (!processor->idle || (owner != nullptr) != owned) return false;
+    processor->idle = false;
+    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+    if (!owned) processor->owner = kBinding;
+  }
+  if (owned) {
+    wake_worker(owner);
+  } else {
+    bind_worker(processor);
+  }
+  return true;
+}
+
 }  // namespace
 
 void wake_worker(Worker* worker) {
@@ -347,50 +265,14 @@ void wait_until_workers_block_watched_signals() {
   }
 }
 
+// One with a worker rather than one for which it would have to be made.
 bool kick_idle_processor(const Processor* except) {
-  for (int i = 0; i < g_scheduler.processor_count; ++i) {
-    Processor* processor = &g_scheduler.processors[i];
-    if (processor == except || !processor->idle) continue;
-    Worker* owner;
-    {
-      SpinGuard guard(processor->lock);
-      if (!processor->idle) continue;
-      processor->idle = false;
-      g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
-      owner = processor->owner;
-      if (owner == nullptr) processor->owner = kBinding;
-    }
-    if (owner != nullptr) {
-      wake_worker(owner);
-    } else {
-      bind_worker(processor);
-    }
-    return true;
+  for (int i = 0; i < 2 * g_scheduler.processor_count; ++i) {
+    Processor* processor = &g_scheduler.processors[i % g_scheduler.processor_count];
+    bool owned = i < g_scheduler.processor_count;
+    if (processor != except && processor->idle && kick(processor, owned)) return true;
   }
   return false;
-}
-
-void bind_worker(Processor* processor) {
-  Worker* spare;
-  {
-    SpinGuard guard(g_spare_lock);
-    spare = g_spares;
-    if (spare != nullptr) {
-      g_spares = spare->next_spare;
-      --g_spare_count;
-      spare->spare = false;
-    }
-  }
-  if (spare == nullptr) {
-    spawn_worker(processor);
-    return;
-  }
-  spare->processor = processor;
-  {
-    SpinGuard guard(processor->lock);
-    processor->owner = spare;
-  }
-  wake_worker(spare);
 }
 
 void become_spare(Worker* worker) {
@@ -401,33 +283,7 @@ void become_spare(Worker* worker) {
     count_call(worker->stuck_call, tick_counter() - worker->stuck_since);
     worker->stuck_call = nullptr;
   }
-  bool surplus;
-  {
-    SpinGuard guard(g_spare_lock);
-    surplus = g_spare_count >= kSparesKept;
-    if (!surplus) {
-      worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
-      worker->spare = true;
-      worker->next_spare = g_spares;
-      g_spares = worker;
-      ++g_spare_count;
-    }
-  }
-  if (surplus) {
-    stack_t none{};
-    none.ss_flags = SS_DISABLE;
-    stack_t old{};
-    sys::call(SYS_sigaltstack, &none, &old);
-    if (old.ss_sp != nullptr) sys::call(SYS_munmap, old.ss_sp, old.ss_size);
-    worker->tid = 0;
-    g_scheduler.live_workers.fetch_sub(1, std::memory_order_relaxed);
-    {
-      SpinGuard guard(g_spare_lock);
-      worker->next_spare = g_unused_records;
-      g_unused_records = worker;
-    }
-    g_native.pthread_exit(nullptr);
-  }
+  enlist_spare(worker);
   sleep_on_futex(worker);
 }
 
@@ -444,16 +300,6 @@ void worker_loop(Worker* worker) {
     g_swap(&worker->stack_pointer, next->stack_pointer, next->fs_base);
     finish_switch();
   }
-}
-
-void workers_reset_after_fork() {
-  g_spare_lock.reset();
-  g_spares = nullptr;
-  g_spare_count = 0;
-  g_unused_records = nullptr;
-  g_scheduler.workers.store(nullptr);
-  g_scheduler.worker_count.store(0);
-  g_scheduler.live_workers.store(0);
 }
 
 }  // namespace coshim

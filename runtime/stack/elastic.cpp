@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "runtime/base/log.h"
+#include "runtime/base/memory_limits.h"
 #include "runtime/stack/compact.h"
 #include "runtime/stack/pager.h"
 #include "runtime/stack/save_area.h"
@@ -303,9 +304,11 @@ bool elastic_touched(const void* address) {
 }
 
 Coroutine* elastic_reach(const void* address) {
+  Coroutine* self = t_local.coroutine;
+  if (self != nullptr && self->slot != nullptr && in_slot(self->slot, address)) return nullptr;
   StackSlot* slot = find_slot(address);
   Coroutine* owner = slot != nullptr ? slot->owner : nullptr;
-  if (owner == nullptr || owner == t_local.coroutine) return nullptr;
+  if (owner == nullptr || owner == self) return nullptr;
   owner->reached.fetch_add(1, std::memory_order_seq_cst);  // before the residency is read, as a resume does
   elastic_bring_back(owner);
   return owner;
@@ -322,10 +325,11 @@ IdleScan elastic_scan(Nanoseconds idle, bool save) {
   static Scan scan;  // large, and there is one scanner
   scan.now = tick_counter();
   scan.idle_ticks = static_cast<uint64_t>(idle / 1000) * g_ticks_per_microsecond;
-  scan.save = save;
+  // What is read-only for a moment could not become writable again where others used the memory meanwhile.
+  scan.save = save && !writable_memory_is_limited();
   scan.result = IdleScan{0, 0};
   for_each_coroutine(&look_at, &scan);
-  scan.result.handled += scan.batch.finish(save);
+  scan.result.handled += scan.batch.finish(scan.save);
   return scan.result;
 }
 

@@ -6,8 +6,10 @@
 #include <atomic>
 
 #include "runtime/base/log.h"
+#include "runtime/base/memory_limits.h"
 #include "runtime/base/spin_lock.h"
 #include "runtime/base/system_call.h"
+#include "runtime/stack/chunk_index.h"
 #include "runtime/stack/pager.h"
 #include "runtime/thread/tcb.h"
 
@@ -24,6 +26,7 @@ constexpr size_t kSpareBelow = 256 * 1024;  // stacks smaller than this get the 
 constexpr int kClasses = 64;
 constexpr size_t kFirstChunkSlots = 16;
 constexpr size_t kMaximumChunkSlots = 1024;
+constexpr size_t kFewSlots = 4;
 // TCBs at one offset of equally sized slots would share cache sets: shifted by a cache-line multiple, by slot
 // index.
 constexpr size_t kColours = 4;
@@ -38,19 +41,9 @@ struct SlotClass {
   size_t chunk_slots = kFirstChunkSlots;
 };
 
-// A chunk's memory and its slot records, found by the SIGSEGV handler without a lock: append-only.
-struct Chunk {
-  char* base;
-  size_t slot_size;
-  size_t count;
-  StackSlot* slots;
-};
-constexpr size_t kMaximumChunks = 1 << 16;
-
 SpinLock g_lock;
 SlotClass g_classes[kClasses];
-Chunk* g_chunks;  // reserved on first use
-std::atomic<size_t> g_chunk_count{0};
+ChunkIndex g_chunks;
 size_t g_slot_count, g_slots_in_use, g_reserved;
 bool g_guard_install_missing;
 bool g_told_limit;
@@ -108,14 +101,18 @@ void register_slots(const Chunk& chunk) {
   for (size_t i = 0; i < chunk.count; ++i) chunk.slots[i].registered = registered;
 }
 
-bool add_chunk(SlotClass& slot_class) {
-  if (g_chunks == nullptr) {
-    g_chunks = reinterpret_cast<Chunk*>(map_memory(kMaximumChunks * sizeof(Chunk), PROT_READ | PROT_WRITE));
-    if (g_chunks == nullptr) return false;
-  }
-  size_t index = g_chunk_count.load(std::memory_order_relaxed);
-  if (index == kMaximumChunks) return false;
+// Where address space or memory that is writable counts against a limit, not many more than are needed: what
+// natively would go well must do so here.
+size_t chunk_slots(SlotClass& slot_class) {
   size_t count = slot_class.chunk_slots;
+  if (slot_class.chunk_slots < kMaximumChunkSlots) slot_class.chunk_slots *= 2;
+  if (!mapped_memory_is_limited()) return count;
+  size_t some = g_slot_count / 16;
+  return some < kFewSlots ? kFewSlots : some < count ? some : count;
+}
+
+bool add_chunk(SlotClass& slot_class) {
+  size_t count = chunk_slots(slot_class);
   char* base = nullptr;
   for (; count > 0; count /= 4) {
     base = map_chunk(count * slot_class.total_size);
@@ -131,16 +128,20 @@ bool add_chunk(SlotClass& slot_class) {
     sys::call(SYS_munmap, base, count * slot_class.total_size);
     return false;
   }
-  g_chunks[index] = Chunk{base, slot_class.total_size, count, slots};
+  Chunk chunk{base, slot_class.total_size, count, slots};
   auto low = reinterpret_cast<uintptr_t>(base), high = low + count * slot_class.total_size;
   if (low < g_slots_low.load()) g_slots_low.store(low);
   if (high > g_slots_high.load()) g_slots_high.store(high);
-  g_chunk_count.store(index + 1, std::memory_order_release);
   for (size_t i = 0; i < count; ++i) slots[i].base = base + i * slot_class.total_size;
-  register_slots(g_chunks[index]);
+  register_slots(chunk);
+  if (!g_chunks.add(chunk)) {
+    tell_limit_once("too many stacks");
+    sys::call(SYS_munmap, slots, round_up(count * sizeof(StackSlot), kPage));
+    sys::call(SYS_munmap, base, count * slot_class.total_size);
+    return false;
+  }
   slot_class.fresh = slots;
   slot_class.fresh_count = count;
-  if (slot_class.chunk_slots < kMaximumChunkSlots) slot_class.chunk_slots *= 2;
   g_slot_count += count;
   g_reserved += count * slot_class.total_size;
   return true;
@@ -219,16 +220,11 @@ void release_slot(StackSlot* slot) {
 }
 
 StackSlot* find_slot(const void* address) {
-  const char* a = static_cast<const char*>(address);
-  size_t count = g_chunk_count.load(std::memory_order_acquire);
-  for (size_t i = 0; i < count; ++i) {
-    const Chunk& chunk = g_chunks[i];
-    if (a >= chunk.base && a < chunk.base + chunk.slot_size * chunk.count) {
-      StackSlot* slot = &chunk.slots[static_cast<size_t>(a - chunk.base) / chunk.slot_size];
-      return slot->total_size != 0 ? slot : nullptr;
-    }
-  }
-  return nullptr;
+  const Chunk* chunk = g_chunks.find(address);
+  if (chunk == nullptr) return nullptr;
+  size_t index = static_cast<size_t>(static_cast<const char*>(address) - chunk->base) / chunk->slot_size;
+  StackSlot* slot = &chunk->slots[index];
+  return slot->total_size != 0 ? slot : nullptr;
 }
 
 void keep_slots(const void* address, size_t length) {
@@ -244,13 +240,12 @@ void keep_slots(const void* address, size_t length) {
 
 void register_all_slots() {
   SpinGuard guard(g_lock);
-  size_t count = g_chunk_count.load(std::memory_order_relaxed);
-  for (size_t i = 0; i < count; ++i) register_slots(g_chunks[i]);
+  for (size_t i = 0; i < g_chunks.count(); ++i) register_slots(g_chunks[i]);
 }
 
 SlotStatistics slot_statistics() {
   SpinGuard guard(g_lock);
-  return {g_chunk_count.load(std::memory_order_relaxed), g_slot_count, g_slots_in_use, g_reserved};
+  return {g_chunks.count(), g_slot_count, g_slots_in_use, g_reserved};
 }
 
 void lock_slots_for_fork() {

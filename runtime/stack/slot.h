@@ -46,6 +46,10 @@ inline bool in_slots(const void* address) {
 }
 // The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
 StackSlot* find_slot(const void* address);
+inline bool in_slot(const StackSlot* slot, const void* address) {
+  const char* a = static_cast<const char*>(address);
+  return a >= slot->base && a < slot->base + slot->total_size;
+}
 inline bool in_guard(const StackSlot* slot, const void* address) {
   const char* a = static_cast<const char*>(address);
   return a >= slot->base && a < slot->base + slot->guard_size;
@@ -56,7 +60,8 @@ void keep_slots(const void* address, size_t length);
 // The child of a fork starts afresh: all chunks are given to its own pager.
 void register_all_slots();
 
-// Memory for many stacks: committed by touch, no huge pages, not locked by mlockall(2). Null when memory ends.
+// Memory for many stacks: committed by touch, no huge pages, not locked by mlockall(2). Null when memory
+// ends.
 char* map_stack_memory(size_t size);
 
 struct SlotStatistics {

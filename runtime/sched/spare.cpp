@@ -1,0 +1,249 @@
+// Where workers come from: spares that wait for a processor, new kernel threads, and, when neither memory nor
+// threads are to be had any more, a few whose memory was put by at the start. Where even those are used up,
+// a processor's coroutines go to those that have a worker.
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include <new>
+
+#include "runtime/base/log.h"
+#include "runtime/base/native.h"
+#include "runtime/sched/processor.h"
+#include "runtime/thread/critical.h"
+#include "runtime/thread/identity.h"
+#include "runtime/thread/tcb.h"
+
+namespace coshim {
+
+namespace {
+
+constexpr size_t kWorkerStack = 128 * 1024;
+constexpr size_t kAlternateStack = 64 * 1024;  // the overflow report runs there
+constexpr int kSparesKept = 4;
+// Of what would block for ever natively a process has few; hogs beyond these wait for each other.
+constexpr int kReserved = 8;
+constexpr size_t kPage = 4096;
+constexpr Nanoseconds kPauseAfterFailure = 5000000;
+
+SpinLock g_spare_lock;
+Worker* g_spares;
+int g_spare_count;
+// Records of workers that ended, for reuse: the list of all workers only grows.
+Worker* g_unused_records;
+
+char* g_reserve;  // memory for the stacks of kReserved workers
+std::atomic<int> g_reserve_used{0};
+std::atomic<Nanoseconds> g_next_try{0};
+
+char* map_pages(size_t size) {
+  long result =
+      sys::call(SYS_mmap, nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return result < 0 && result > -4096 ? nullptr : reinterpret_cast<char*>(result);
+}
+
+size_t stack_size() {
+  size_t size = kWorkerStack + kAlternateStack + g_tcb_layout.below + g_tcb_layout.pthread_size;
+  return (size + kPage - 1) / kPage * kPage;
+}
+
+Worker* new_worker_record() {
+  {
+    SpinGuard guard(g_spare_lock);
+    if (g_unused_records != nullptr) {
+      Worker* worker = g_unused_records;
+      g_unused_records = worker->next_spare;
+      return worker;
+    }
+  }
+  void* memory = map_pages(sizeof(Worker));
+  if (memory == nullptr) return nullptr;
+  auto* worker = new (memory) Worker;
+  worker->index = g_scheduler.worker_count.fetch_add(1) + 1;
+  worker->next = g_scheduler.workers.load();
+  while (!g_scheduler.workers.compare_exchange_weak(worker->next, worker)) {
+  }
+  return worker;
+}
+
+void give_back_record(Worker* worker) {
+  SpinGuard guard(g_spare_lock);
+  worker->next_spare = g_unused_records;
+  g_unused_records = worker;
+}
+
+void* worker_main(void* argument) {
+  // In its own stack: one mapping less to be had, and given back with it.
+  alignas(64) char alternate_stack[kAlternateStack];
+  auto* worker = static_cast<Worker*>(argument);
+  t_local.critical = 1;  // always: on its own stack a worker is in the runtime
+  t_local.worker = worker;
+  worker->asked_to_freeze.store(false, std::memory_order_relaxed);
+  worker->tid = sys::gettid();
+  uint64_t live = g_scheduler.live_workers.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (live > g_scheduler.peak_workers.load(std::memory_order_relaxed)) g_scheduler.peak_workers.store(live);
+  worker->fs_base = current_fs_base();
+  worker->kernel_mask = sys::kAllSignals;
+  char name[16];
+  format_text(name, sizeof(name), "coshim/%d", worker->index);
+  sys::call(SYS_prctl, PR_SET_NAME, name);
+  stack_t stack{};
+  stack.ss_sp = alternate_stack;
+  stack.ss_size = kAlternateStack;
+  sys::call(SYS_sigaltstack, &stack, nullptr);
+  worker_loop(worker);
+  return nullptr;
+}
+
+int start_kernel_thread(Worker* worker, char* stack) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  if (stack != nullptr) {
+    pthread_attr_setstack(&attributes, stack, stack_size());
+  } else {
+    pthread_attr_setstacksize(&attributes, stack_size());
+  }
+  use_ordinary_policy(&attributes);
+  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
+  sys::set_signal_mask(SIG_SETMASK, &all, &old);
+  pthread_t thread;
+  int error = g_native.pthread_create(&thread, &attributes, &worker_main, worker);
+  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
+  pthread_attr_destroy(&attributes);
+  return error;
+}
+
+// One of those never ends, as nobody would know when its stack is free.
+bool start_on_reserve(Worker* worker) {
+  if (g_reserve == nullptr) return false;
+  int index = g_reserve_used.fetch_add(1, std::memory_order_relaxed);
+  if (index < kReserved) {
+    worker->stays = true;
+    if (start_kernel_thread(worker, g_reserve + static_cast<size_t>(index) * stack_size()) == 0) return true;
+    worker->stays = false;
+  }
+  g_reserve_used.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+bool spawn_worker(Processor* processor) {
+  if (monotonic_now() < g_next_try.load(std::memory_order_relaxed)) return false;
+  Worker* worker = new_worker_record();
+  if (worker != nullptr) {
+    worker->processor = processor;
+    worker->stays = false;
+    worker->sleep_state.store(kAwake);
+    {
+      SpinGuard guard(processor->lock);
+      processor->owner = worker;
+    }
+    if (start_kernel_thread(worker, nullptr) == 0 || start_on_reserve(worker)) return true;
+    give_back_record(worker);
+  }
+  static std::atomic<bool> told{false};
+  if (!told.exchange(true)) COSHIM_LOG(warn, "no kernel thread for a worker; trying again now and then");
+  g_next_try.store(monotonic_now() + kPauseAfterFailure, std::memory_order_relaxed);
+  return false;
+}
+
+Processor* find_served(const Processor* except) {
+  for (int i = 0; i < g_scheduler.processor_count; ++i) {
+    Processor* processor = &g_scheduler.processors[i];
+    Worker* owner = processor->owner;
+    if (processor != except && owner != nullptr && owner != kBinding) return processor;
+  }
+  return nullptr;
+}
+
+// The processor lies idle, and what it had to do is another one's. Where there is none the monitor tries
+// again.
+void leave_without_worker(Processor* processor) {
+  Processor* other = find_served(processor);
+  RunQueue left;
+  {
+    SpinGuard guard(processor->lock);
+    processor->owner = nullptr;
+    if (other == nullptr) return;
+    while (Coroutine* coroutine = processor->queue.pop()) left.push(coroutine);
+    processor->idle = true;
+    g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  while (Coroutine* coroutine = left.pop()) push_runnable(other, coroutine);
+  // Somebody has to look at descriptors and timers, who thought that this one would.
+  if (g_scheduler.running.load(std::memory_order_seq_cst) == 0) kick_idle_processor(processor);
+}
+
+[[noreturn]] void end_worker(Worker* worker) {
+  worker->tid = 0;
+  g_scheduler.live_workers.fetch_sub(1, std::memory_order_relaxed);
+  give_back_record(worker);
+  g_native.pthread_exit(nullptr);
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+bool workers_start() {
+  g_next_try.store(0);
+  g_reserve = map_pages(kReserved * stack_size());
+  Processor* first = &g_scheduler.processors[0];
+  first->idle = false;  // the worker's first look makes it idle
+  g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+  if (spawn_worker(first)) return true;
+  first->owner = nullptr;
+  first->idle = true;
+  g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst);
+  return false;
+}
+
+void bind_worker(Processor* processor) {
+  Worker* spare;
+  {
+    SpinGuard guard(g_spare_lock);
+    spare = g_spares;
+    if (spare != nullptr) {
+      g_spares = spare->next_spare;
+      --g_spare_count;
+      spare->spare = false;
+    }
+  }
+  if (spare == nullptr) {
+    if (!spawn_worker(processor)) leave_without_worker(processor);
+    return;
+  }
+  spare->processor = processor;
+  {
+    SpinGuard guard(processor->lock);
+    processor->owner = spare;
+  }
+  wake_worker(spare);
+}
+
+void enlist_spare(Worker* worker) {
+  {
+    SpinGuard guard(g_spare_lock);
+    if (worker->stays || g_spare_count < kSparesKept) {
+      worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
+      worker->spare = true;
+      worker->next_spare = g_spares;
+      g_spares = worker;
+      ++g_spare_count;
+      return;
+    }
+  }
+  end_worker(worker);
+}
+
+void workers_reset_after_fork() {
+  g_spare_lock.reset();
+  g_spares = nullptr;
+  g_spare_count = 0;
+  g_unused_records = nullptr;
+  g_reserve = nullptr;  // the child may stand on it
+  g_reserve_used.store(0);
+  g_scheduler.workers.store(nullptr);
+  g_scheduler.worker_count.store(0);
+  g_scheduler.live_workers.store(0);
+}
+
+}  // namespace coshim
