@@ -15,20 +15,6 @@ namespace {
 
 constexpr uint32_t kAllPreserved = 1U << kRbx | 1U << kRbp | 15U << kR12;
 
-Frame first_frame(const UnwindStart& start) {
-  Frame frame{};
-  frame.registers[kReturnAddress] = start.rip;
-  frame.registers[kRsp] = start.rsp;
-  frame.registers[kRbp] = start.rbp;
-  frame.registers[kRbx] = start.rbx;
-  frame.registers[kR12] = start.r12;
-  frame.registers[kR12 + 1] = start.r13;
-  frame.registers[kR12 + 2] = start.r14;
-  frame.registers[kR12 + 3] = start.r15;
-  frame.known = 1U << kReturnAddress | 1U << kRsp | (start.pointers_only ? 0 : kAllPreserved);
-  return frame;
-}
-
 // Code without tables: a frame pointer, if there is one.
 bool step_by_frame_pointer(StackReader* stack, Frame* frame) {
   uint64_t pointer = frame->registers[kRbp], next = 0, address = 0;
@@ -42,6 +28,35 @@ bool step_by_frame_pointer(StackReader* stack, Frame* frame) {
 }
 
 }  // namespace
+
+WalkStart start_of(const UnwindStart& where) {
+  WalkStart start{};
+  Frame& frame = start.frame;
+  frame.registers[kReturnAddress] = where.rip;
+  frame.registers[kRsp] = where.rsp;
+  frame.registers[kRbp] = where.rbp;
+  frame.registers[kRbx] = where.rbx;
+  frame.registers[kR12] = where.r12;
+  frame.registers[kR12 + 1] = where.r13;
+  frame.registers[kR12 + 2] = where.r14;
+  frame.registers[kR12 + 3] = where.r15;
+  frame.known = 1U << kReturnAddress | 1U << kRsp | (where.pointers_only ? 0 : kAllPreserved);
+  start.interrupted = where.interrupted;
+  return start;
+}
+
+WalkStart start_of_context(const void* context) {
+  // In DWARF's order (psABI, figure 3.36).
+  constexpr int kOrder[kRegisters] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                      REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                      REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+  const greg_t* registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  WalkStart start{};
+  for (int i = 0; i < kRegisters; ++i) start.frame.registers[i] = static_cast<uint64_t>(registers[kOrder[i]]);
+  start.frame.known = (1U << kRegisters) - 1;
+  start.interrupted = true;
+  return start;
+}
 
 Unwinder::Unwinder(Modules* modules)
     : modules_(modules), cache_(static_cast<FrameRules*>(map_zeroed(kCached * sizeof(FrameRules)))) {}
@@ -69,12 +84,12 @@ bool Unwinder::step(StackReader* stack, Frame* frame, bool* interrupted) {
 }
 
 // In its own frame: nothing of it is live after a fault.
-__attribute__((noinline)) size_t Unwinder::walk_unguarded(const UnwindStart& start, StackReader* stack,
+__attribute__((noinline)) size_t Unwinder::walk_unguarded(const WalkStart& start, StackReader* stack,
                                                           uintptr_t* frames, size_t capacity,
                                                           volatile size_t* reached) {
-  Frame frame = first_frame(start);
+  Frame frame = start.frame;
   bool interrupted = start.interrupted;
-  frames[0] = start.rip;
+  frames[0] = frame.registers[kReturnAddress];
   *reached = 1;
   while (*reached < capacity && step(stack, &frame, &interrupted)) {
     frames[*reached] = frame.registers[kReturnAddress];
@@ -99,8 +114,8 @@ size_t Unwinder::guarded(Walk&& walk) {
   return reached;
 }
 
-size_t Unwinder::walk(const UnwindStart& start, StackReader* stack, uintptr_t* frames, size_t capacity) {
-  if (start.rip == 0 || capacity == 0) return 0;
+size_t Unwinder::walk(const WalkStart& start, StackReader* stack, uintptr_t* frames, size_t capacity) {
+  if (start.frame.registers[kReturnAddress] == 0 || capacity == 0) return 0;
   return guarded([&](volatile size_t* reached) { walk_unguarded(start, stack, frames, capacity, reached); });
 }
 
@@ -123,7 +138,7 @@ __attribute__((noinline)) void Unwinder::walk_parked_unguarded(const Coroutine* 
   start.r13 = saved.r13;
   start.r14 = saved.r14;
   start.r15 = saved.r15;
-  if (start.rip != 0) walk_unguarded(start, &stack, frames, capacity, reached);
+  if (start.rip != 0) walk_unguarded(start_of(start), &stack, frames, capacity, reached);
 }
 
 size_t Unwinder::walk_parked(const Coroutine* coroutine, uintptr_t* frames, size_t capacity) {
@@ -138,21 +153,6 @@ size_t Unwinder::walk_frozen(const Coroutine* coroutine, uintptr_t* frames, size
   if (!read_memory(coroutine->frozen_context, &context, kRegistersEnd)) return 0;
   StackReader stack(coroutine);
   return walk(start_of_context(&context), &stack, frames, capacity);
-}
-
-UnwindStart start_of_context(const void* context) {
-  const greg_t* r = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-  UnwindStart start;
-  start.interrupted = true;
-  start.rip = static_cast<uintptr_t>(r[REG_RIP]);
-  start.rsp = static_cast<uintptr_t>(r[REG_RSP]);
-  start.rbp = static_cast<uintptr_t>(r[REG_RBP]);
-  start.rbx = static_cast<uintptr_t>(r[REG_RBX]);
-  start.r12 = static_cast<uintptr_t>(r[REG_R12]);
-  start.r13 = static_cast<uintptr_t>(r[REG_R13]);
-  start.r14 = static_cast<uintptr_t>(r[REG_R14]);
-  start.r15 = static_cast<uintptr_t>(r[REG_R15]);
-  return start;
 }
 
 }  // namespace coshim

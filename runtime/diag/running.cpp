@@ -14,7 +14,7 @@ constexpr Nanoseconds kPatience = 100000000;
 // One request at a time: there is one dump thread.
 std::atomic<pid_t> g_wanted_tid{0};
 std::atomic<uint32_t> g_phase{0};  // 0 asked, 1 the worker stands still, 2 it may go on
-UnwindStart g_start;
+WalkStart g_start;
 std::atomic<Coroutine*> g_found{nullptr};
 
 void wait_for_phase(uint32_t from, Nanoseconds patience) {

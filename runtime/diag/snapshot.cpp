@@ -72,7 +72,7 @@ bool walk_blocked(Unwinder* unwinder, const Thread* thread, uintptr_t* frames, s
   UnwindStart start;
   if (place == nullptr || !read_memory(place, &start, sizeof(start))) return false;
   StackReader stack(nullptr);
-  *count = unwinder->walk(start, &stack, frames, kMaximumFrames);
+  *count = unwinder->walk(start_of(start), &stack, frames, kMaximumFrames);
   return true;
 }
 
@@ -176,7 +176,7 @@ size_t Snapshot::walk_kernel_thread(pid_t tid, const Worker* worker, const Corou
     start.rsp = position.stack_pointer;
     start.interrupted = start.pointers_only = true;
     StackReader stack(nullptr);
-    return unwinder_->walk(start, &stack, frames, kMaximumFrames);
+    return unwinder_->walk(start_of(start), &stack, frames, kMaximumFrames);
   }
   if (patience_ <= 0) return 0;
   Nanoseconds began = monotonic_now();

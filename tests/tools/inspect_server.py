@@ -216,12 +216,11 @@ def inspect(name, command, port, connections, open_idle, request, **environment)
             tool.until(lambda: load.served > served, "it goes on serving")
         for connection in idle:
             connection.close()
-        end = time.time() + tool.LIMIT
-        while process.poll() is None:  # again and again: docs/limits.md, signals to a process whose main is in poll()
-            tool.expect(time.time() < end, f"{name} does not end", tool.run(coshim, "dump", str(process.pid)).stdout[:8000])
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1)
+        process.terminate()
+        try:
+            process.wait(tool.LIMIT)
+        except subprocess.TimeoutExpired:
+            tool.expect(False, f"{name} does not end", tool.run(coshim, "dump", str(process.pid)).stdout[:8000])
         tool.expect(not shared_files(process.pid), "a file after the end")
         tool.one_line(tool.run(coshim, "stats", str(process.pid)), 66)
 
