@@ -8,6 +8,7 @@
 #include "preload/hook.h"
 #include "preload/sync.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/thread/robust.h"
 #include "runtime/wait/parking_lot.h"
 
 namespace coshim {
@@ -103,6 +104,7 @@ int wait_private(pthread_cond_t* condition, pthread_mutex_t* mutex, const Progra
 // The real function unlocks the mutex where nobody would look into the lot.
 int wait_shared(pthread_cond_t* condition, pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   if (mutex_waits_in_lot(mutex)) share_mutex(mutex);
+  SharedRobustOperation operation(shared_robust(mutex));
   BlockingRegion region("pthread_cond_wait");
   return deadline.when == nullptr
              ? real::pthread_cond_wait(condition, mutex)

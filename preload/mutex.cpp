@@ -15,6 +15,7 @@
 #include "preload/hook.h"
 #include "preload/sync.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/thread/robust.h"
 #include "runtime/wait/parking_lot.h"
 
 namespace coshim {
@@ -46,6 +47,7 @@ int try_lock(pthread_mutex_t* mutex) {
   // glibc 2.36's try leaves such a mutex locked when it says so; its lock does not.
   if (__builtin_expect((kind_of(mutex) & kRobust) != 0 && owner_of(mutex) == kNotRecoverable, 0))
     return ENOTRECOVERABLE;
+  SharedRobustOperation operation(shared_robust(mutex));
   return real::pthread_mutex_trylock(mutex);
 }
 
@@ -60,6 +62,7 @@ bool needs_kernel_wake(const pthread_mutex_t* mutex, int kind) {
 int lock_in_kernel(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   int result;
   {
+    SharedRobustOperation operation(shared_robust(mutex));
     BlockingRegion region("pthread_mutex_lock");
     result = deadline.when == nullptr ? real::pthread_mutex_lock(mutex)
                                       : real::pthread_mutex_clocklock(mutex, deadline.clock, deadline.when);
@@ -122,7 +125,9 @@ __attribute__((noinline)) int unlock_slowly(pthread_mutex_t* mutex) {
   int kind = kind_of(mutex);
   // Looked at before the release: afterwards the mutex may be gone.
   bool stays_held = (kind & kTypeMask) == PTHREAD_MUTEX_RECURSIVE_NP && mutex->__data.__count > 1;
+  SharedRobustOperation operation(shared_robust(mutex));
   if (stays_held) return real::pthread_mutex_unlock(mutex);
+  operation.let_go();
   if (lot_has_waiters(mutex) && give_away(mutex, kind)) return 0;
   int result = real::pthread_mutex_unlock(mutex);
   if (result != EPERM && lot_has_waiters(mutex)) lot_wake(mutex, 1);
@@ -154,6 +159,10 @@ __attribute__((noinline)) int lock_by_glibc(pthread_mutex_t* mutex) {
 // Without the bit that PTHREAD_MUTEX_NORMAL, set by name, adds to the default: it changes nothing for us.
 int kind_of(const pthread_mutex_t* mutex) {
   return __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & ~kNoElision;
+}
+
+pthread_mutex_t* shared_robust(pthread_mutex_t* mutex) {
+  return (kind_of(mutex) & (kRobust | kShared | kInherit)) == (kRobust | kShared) ? mutex : nullptr;
 }
 
 bool mutex_waits_in_lot(const pthread_mutex_t* mutex) {

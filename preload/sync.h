@@ -58,6 +58,8 @@ int lock_mutex_slowly(pthread_mutex_t* mutex, const ProgramDeadline& deadline);
 // Do threads wait for this mutex in the lot (or in the kernel: process-shared)?
 bool mutex_waits_in_lot(const pthread_mutex_t* mutex);
 int kind_of(const pthread_mutex_t* mutex);
+// `mutex` where it is both robust and process-shared, else null: for SharedRobustOperation.
+pthread_mutex_t* shared_robust(pthread_mutex_t* mutex);
 // The holder makes a private mutex one that is waited for in the kernel: it is used with a process-shared
 // condition.
 void share_mutex(pthread_mutex_t* mutex);

@@ -18,6 +18,7 @@
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/identity.h"
+#include "runtime/thread/robust.h"
 
 namespace coshim {
 
@@ -155,6 +156,7 @@ void take_dump_signal() {
 void* monitor_main(void*) {
   t_local.critical = 1;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/monitor");
+  keep_robust_mutexes_here();
   int quiet = 0;
   const Nanoseconds tick = g_config.hog_time < 2 * kTick ? (g_config.hog_time + 1) / 2 : kTick;
   for (;;) {

@@ -9,6 +9,7 @@
 #include "runtime/sched/cpu_time.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/saver.h"
+#include "runtime/thread/robust.h"
 #include "runtime/thread/setxid.h"
 
 namespace coshim {
@@ -77,6 +78,7 @@ void scheduler_reset_after_fork() {
   }
   permanent_memory_reset_after_fork();
   cpu_accounting_reset_after_fork();
+  robust_reset_after_fork();
   workers_reset_after_fork();
 }
 

@@ -21,6 +21,7 @@ namespace coshim {
 
 struct Coroutine;
 struct Affinity;
+struct KeptMutex;
 struct CompactStack;
 struct CpuAccount;
 struct Processor;
@@ -141,6 +142,7 @@ struct Coroutine : Thread {
   int (*c11_start)(void*) = nullptr;  // thrd_create's routine, which returns int
   void* argument = nullptr;
   void* result = nullptr;
+  KeptMutex* kept_mutexes = nullptr;  // process-shared robust ones that it holds (robust.h)
   bool exit_called = false;  // pthread_exit was called: `result` is its value
   // Cancelled while its cancellation was asynchronous: glibc's signal is still to be sent (signals.h).
   std::atomic<bool> cancel_signal_due{false};
