@@ -1,8 +1,8 @@
 /* What a switch costs at a given depth of stack. Usage:
- *   stack_switch yield BYTES COUNT   two threads with BYTES of local data each yield to each other COUNT times in all
- *   stack_switch copy BYTES COUNT    copies BYTES out of a buffer and other BYTES into it, COUNT times
- *   stack_switch sleep BYTES         one thread with BYTES of local data sleeps, for a dump of it
- * Prints nanoseconds of CPU time for each switch that happened, or for each pair of copies. */
+ *   stack_switch yield BYTES COUNT   two threads with BYTES of local data each yield to each other COUNT
+ * times in all stack_switch copy BYTES COUNT    copies BYTES out of a buffer and other BYTES into it, COUNT
+ * times stack_switch sleep BYTES         one thread with BYTES of local data sleeps, for a dump of it Prints
+ * nanoseconds of CPU time for each switch that happened, or for each pair of copies. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>

@@ -85,8 +85,7 @@ struct Initialisation {
 void initialise(Coroutine* coroutine, void* context) {
   const auto* what = static_cast<const Initialisation*>(context);
   CoroutineState state = coroutine->state.load(std::memory_order_acquire);
-  if (coroutine->id > what->last_id || state == CoroutineState::finished || coroutine->fs_base == 0)
-    return;
+  if (coroutine->id > what->last_id || state == CoroutineState::finished || coroutine->fs_base == 0) return;
   char* block = reinterpret_cast<char*>(coroutine->fs_base - what->distance);
   memcpy(block, what->module.image, what->module.image_size);
   memset(block + what->module.image_size, 0, what->module.size - what->module.image_size);

@@ -1,5 +1,5 @@
-// Whether the process runs under a seccomp filter (seccomp(2)), which may answer a system call that it does not
-// expect by killing the process. What the program would not call itself is then left out.
+// Whether the process runs under a seccomp filter (seccomp(2)), which may answer a system call that it does
+// not expect by killing the process. What the program would not call itself is then left out.
 #pragma once
 
 namespace coshim {

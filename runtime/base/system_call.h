@@ -70,8 +70,8 @@ constexpr KernelSignalSet signal_bit(int signal) {
 // Everything that may be blocked. 32 and 33 are glibc's own (SIGCANCEL, SIGSETXID): setuid() waits until
 // every kernel thread has answered the latter, so it must reach sleeping workers too.
 constexpr KernelSignalSet kAllSignals = ~((KernelSignalSet{1} << 31) | (KernelSignalSet{1} << 32));
-// Signals that no thread may block in the kernel, whatever its program's mask says: SIGSEGV where a touch of a
-// saved stack has to bring it back (runtime/stack/elastic.h; the kernel kills for a fault that is blocked).
+// Signals that no thread may block in the kernel, whatever its program's mask says: SIGSEGV where a touch of
+// a saved stack has to bring it back (runtime/stack/elastic.h; the kernel kills for a fault that is blocked).
 inline KernelSignalSet g_never_blocked = 0;
 inline long set_signal_mask(int how, const KernelSignalSet* set, KernelSignalSet* old) {
   KernelSignalSet filtered = 0;

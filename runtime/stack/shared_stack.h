@@ -61,8 +61,8 @@ void wait_for_shared_stack(Coroutine* coroutine);
 // The holder lets go. The coroutine for which the stack is kept now (it has to be made runnable), or null.
 Coroutine* release_shared_stack(SharedStack* stack);
 
-// Puts the bytes of `coroutine`, which holds its stack, there, from `stack_pointer` on; copies the occupant's out
-// first. False: no memory to copy them to. Must not be called on that stack.
+// Puts the bytes of `coroutine`, which holds its stack, there, from `stack_pointer` on; copies the occupant's
+// out first. False: no memory to copy them to. Must not be called on that stack.
 bool load_shared_stack(Coroutine* coroutine, void* stack_pointer);
 // Copies the live bytes from `stack_pointer` on out of the stack. False: no memory.
 bool save_shared_stack(Coroutine* coroutine, const void* stack_pointer);

@@ -1,5 +1,5 @@
-// setuid(2) and its like change the whole process: glibc makes every kernel thread do it, by a signal of its own
-// (nptl(7)).
+// setuid(2) and its like change the whole process: glibc makes every kernel thread do it, by a signal of its
+// own (nptl(7)).
 #pragma once
 
 namespace coshim {

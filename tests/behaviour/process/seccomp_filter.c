@@ -1,4 +1,5 @@
-// A program that puts itself under a seccomp filter while its threads wait: calls that it would not make itself kill it.
+// A program that puts itself under a seccomp filter while its threads wait: calls that it would not make
+// itself kill it.
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -32,7 +33,8 @@ static void* wait_for_go(void* argument) {
 }
 
 static void forbid(void) {
-  static const int forbidden[] = {SYS_ioctl, SYS_userfaultfd, SYS_process_madvise, SYS_io_uring_setup, SYS_io_uring_enter};
+  static const int forbidden[] = {SYS_ioctl, SYS_userfaultfd, SYS_process_madvise, SYS_io_uring_setup,
+                                  SYS_io_uring_enter};
   enum { kCalls = sizeof(forbidden) / sizeof(forbidden[0]) };
   struct sock_filter filter[2 * kCalls + 2];
   int at = 0;

@@ -1,6 +1,6 @@
-// Threads hand out pointers to locals, wait, and find there what others have written meanwhile: with all their
-// neighbours reading, writing and adding at the same time, by user code and by the kernel. Under COSHIM_STACK_MODE=elastic
-// with a short COSHIM_STACK_IDLE, the stacks that are written to are saved ones.
+// Threads hand out pointers to locals, wait, and find there what others have written meanwhile: with all
+// their neighbours reading, writing and adding at the same time, by user code and by the kernel. Under
+// COSHIM_STACK_MODE=elastic with a short COSHIM_STACK_IDLE, the stacks that are written to are saved ones.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -54,8 +54,8 @@ static void* owner(void* argument) {
   return NULL;
 }
 
-// Three of them go over all desks in different orders: each adds to the sum; one writes the words, another has the kernel
-// write the text.
+// Three of them go over all desks in different orders: each adds to the sum; one writes the words, another
+// has the kernel write the text.
 struct Visitor {
   int number, round;
 };

@@ -1,5 +1,5 @@
-/* What a program for stack mode shared must not do, and what COSHIM_LOG=debug reports: a thread hands the address of
- * a local variable to the thread that it creates. */
+/* What a program for stack mode shared must not do, and what COSHIM_LOG=debug reports: a thread hands the
+ * address of a local variable to the thread that it creates. */
 #include <pthread.h>
 #include <stddef.h>
 
