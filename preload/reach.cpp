@@ -28,7 +28,7 @@ bool copy_in(void* to, const void* from, size_t size) {
 void Reach::add_array(const iovec* vector, size_t count) {
   constexpr size_t kMostPieces = 1024;  // UIO_MAXIOV: beyond, the kernel says EINVAL
   for (size_t i = 0; i < count && i < kMostPieces; ++i) {
-    iovec piece;
+    iovec piece{};
     if (!copy_in(&piece, &vector[i], sizeof(piece))) return;
     add(piece.iov_base);
   }
@@ -39,7 +39,7 @@ void Reach::add_array(mmsghdr* messages, size_t count) {
 }
 
 void Reach::add_struct(const msghdr* given) {
-  msghdr message;
+  msghdr message{};
   if (given == nullptr || !copy_in(&message, given, sizeof(message))) return;
   add(message.msg_name);
   add(message.msg_control);

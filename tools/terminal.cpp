@@ -71,7 +71,9 @@ void Terminal::show(const std::string& text) {
     std::string line = text.substr(at + (inverse ? 1 : 0), end - at - (inverse ? 1 : 0));
     if (line.size() > size.ws_col) line.resize(size.ws_col);
     if (inverse) line = "\033[7m" + line + std::string(size.ws_col - line.size(), ' ') + "\033[0m";
-    screen += (rows > 0 ? "\r\n" : "") + line + "\033[K";
+    if (rows > 0) screen += "\r\n";
+    screen += line;
+    screen += "\033[K";
     at = end + 1;
   }
   fputs((screen + "\033[J").c_str(), stdout);

@@ -109,7 +109,7 @@ class MapsReader {
 
   int fd_;
   long place_ = 0, filled_ = 0;
-  char buffer_[1024];
+  char buffer_[1024] = {};
 };
 
 }  // namespace

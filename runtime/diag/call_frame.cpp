@@ -139,8 +139,7 @@ const unsigned char* find_entry(const Module* module, uintptr_t address) {
 
 class Interpreter {
  public:
-  Interpreter(const Entry& entry, const Module* module, FrameRules* rules)
-      : entry_(entry), module_(module), rules_(rules) {}
+  Interpreter(const Entry& entry, FrameRules* rules) : entry_(entry), rules_(rules) {}
 
   // The rules after the instructions that apply before `address`.
   void run(const unsigned char* program, const unsigned char* end, uintptr_t address) {
@@ -270,7 +269,6 @@ class Interpreter {
 
   static constexpr size_t kStates = 4;
   const Entry& entry_;
-  const Module* module_;
   FrameRules* rules_;
   FrameRules initial_{}, states_[kStates];
   size_t depth_ = 0;
@@ -288,7 +286,7 @@ bool find_frame_rules(const Module* module, uintptr_t address, FrameRules* rules
   if (place == nullptr || place < low || place >= end_of(module) ||
       !read_entry(place, module, address, &entry))
     return false;
-  Interpreter interpreter(entry, module, rules);
+  Interpreter interpreter(entry, rules);
   interpreter.run(entry.initial, entry.initial_end, ~uintptr_t{0});
   interpreter.keep_initial();
   interpreter.run(entry.program, entry.program_end, address);

@@ -143,7 +143,7 @@ struct Coroutine : Thread {
   void* argument = nullptr;
   void* result = nullptr;
   KeptMutex* kept_mutexes = nullptr;  // process-shared robust ones that it holds (robust.h)
-  bool exit_called = false;  // pthread_exit was called: `result` is its value
+  bool exit_called = false;           // pthread_exit was called: `result` is its value
   // Cancelled while its cancellation was asynchronous: glibc's signal is still to be sent (signals.h).
   std::atomic<bool> cancel_signal_due{false};
   std::atomic<int> join_state{0};            // JoinState
