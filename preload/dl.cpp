@@ -14,6 +14,7 @@
 #include "runtime/base/spin_lock.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
+#include "runtime/thread/loaded_modules.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/tcb.h"
 
@@ -119,12 +120,12 @@ void forget_unloaded(const Modules& loaded) {
 template <typename Open>
 void* open_and_initialise(Open&& open) {
   Modules before, after;
-  dl_iterate_phdr(&collect, &before);
+  for_each_module(&collect, &before);
   forget_unloaded(before);
   uint64_t last_id = coroutine_counts().created;
   void* handle = open();
   if (handle == nullptr) return nullptr;
-  dl_iterate_phdr(&collect, &after);
+  for_each_module(&collect, &after);
   for (int i = 0; i < after.count; ++i) {
     if (!before.has(after.entry[i])) initialise_everywhere(after.entry[i], last_id);
   }

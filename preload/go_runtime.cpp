@@ -7,6 +7,8 @@
 
 #include <atomic>
 
+#include "runtime/thread/loaded_modules.h"
+
 namespace coshim {
 
 namespace {
@@ -74,7 +76,7 @@ bool belongs_to_go(void* (*start_routine)(void*)) {
   auto& known = g_others[(address >> 4) % kAnswers];
   if (__builtin_expect(known.load(std::memory_order_relaxed) == address, 1)) return false;
   Question question{address, false, false};
-  dl_iterate_phdr(&ask, &question);
+  for_each_module(&ask, &question);
   if (!question.is_go) known.store(address, std::memory_order_relaxed);
   return question.is_go;
 }

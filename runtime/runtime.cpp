@@ -23,6 +23,7 @@
 #include "runtime/stack/tls_slot.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
+#include "runtime/thread/loaded_modules.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/signals.h"
 #include "runtime/thread/tcb.h"
@@ -151,6 +152,7 @@ void runtime_before_fork() {
   if (!runtime_started()) return;
   descriptors_forking();
   g_start_lock.lock();
+  lock_modules_for_fork();
   lock_pools_for_fork();
   lock_elastic_for_fork();
   lock_save_areas_for_fork();
@@ -169,6 +171,7 @@ void runtime_after_fork_in_parent() {
     unlock_save_areas_after_fork(false);
     unlock_elastic_after_fork(false);
     unlock_pools_after_fork(false);
+    unlock_modules_after_fork(false);
     g_start_lock.unlock();
   }
   leave_critical();
@@ -185,6 +188,7 @@ void runtime_after_fork_in_child() {
     unlock_elastic_after_fork(true);
     pager_reset_after_fork();
     unlock_pools_after_fork(true);
+    unlock_modules_after_fork(true);
     g_start_lock.reset();
     Coroutine* self = t_local.coroutine;
     signals_after_fork_in_child(self);

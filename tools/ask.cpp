@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "tools/command.h"
+#include "tools/demangle.h"
 
 namespace coshim::tools {
 
 namespace {
 
 constexpr double kStatisticsTimeout = 5;
+constexpr double kSignalTimeout = 1;
 
 double now() {
   timespec time;
@@ -38,6 +40,14 @@ int ask(const Process& process, uint32_t what) {
     if (!process.alive()) return fail(EX_NOINPUT, "process %d has ended", process.pid());
     return fail(EX_UNAVAILABLE, "process %d has created no thread yet, or its threads are native",
                 process.pid());
+  }
+  // It may just have been started.
+  for (double end = now() + kSignalTimeout; !process.takes_signal(monitor); pause_briefly()) {
+    if (!process.alive()) return fail(EX_NOINPUT, "process %d has ended", process.pid());
+    if (now() > end)
+      return fail(EX_UNAVAILABLE,
+                  "process %d handles signal %d itself; start it with another one in COSHIM_DUMP_SIGNAL",
+                  process.pid(), process.dump_signal());
   }
   siginfo_t info{};
   info.si_code = SI_QUEUE;
@@ -70,14 +80,13 @@ int open_its_file(const Process& process, const std::string& path) {
 
 int no_answer(const Process& process, double seconds) {
   if (!process.alive()) return fail(EX_NOINPUT, "process %d has ended", process.pid());
-  return fail(
-      EX_TEMPFAIL,
-      "process %d has not answered signal %d within %g s: the program handles or blocks it, or is stopped",
-      process.pid(), process.dump_signal(), seconds);
+  return fail(EX_TEMPFAIL, "process %d has not answered signal %d within %g s: it is stopped, or has no CPU",
+              process.pid(), process.dump_signal(), seconds);
 }
 
-bool write_all(int fd, const char* data, size_t size) {
-  while (size > 0) {
+bool write_all(int fd, const std::string& text) {
+  const char* data = text.data();
+  for (size_t size = text.size(); size > 0;) {
     ssize_t wrote = write(fd, data, size);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) return false;
@@ -166,11 +175,19 @@ int fetch_dump(const Process& process, uint32_t what, double timeout_seconds, in
     if (now() > end) return no_answer(process, timeout_seconds);
   }
   unlink(path.c_str());
+  bool json = what == kAskDumpJson || what == kAskDumpJsonFull;
+  Demangler demangler(json);
+  std::string text;  // read, and not written yet
   char block[65536];
   ssize_t got;
   bool good = true;
-  while (good && (got = read(fd, block, sizeof(block))) > 0)
-    good = write_all(out, block, static_cast<size_t>(got));
+  while (good && (got = read(fd, block, sizeof(block))) > 0) {
+    text.append(block, static_cast<size_t>(got));
+    size_t lines = text.find_last_of(json ? ",}\n" : "\n") + 1;  // none of which is in a mangled name
+    good = write_all(out, demangler.text(text.substr(0, lines)));
+    text.erase(0, lines);
+  }
+  if (good) good = write_all(out, demangler.text(text));
   int error = errno;
   close(fd);
   return good ? EX_OK : fail(EX_IOERR, "can't write the dump: %s", strerror(error));

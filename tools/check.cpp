@@ -2,6 +2,7 @@
 // program's.
 #include "tools/check.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,24 +235,6 @@ void look_at_all(const ElfFile& program, const std::string& path, Report* report
     report->notes.push_back("opens more libraries at run time (dlopen): those were not looked at");
 }
 
-// A program as execvp(3) finds it.
-std::string find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) return name;
-  const char* variable = getenv("PATH");
-  std::string path = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
-  for (size_t at = 0; at <= path.size();) {
-    size_t end = path.find(':', at);
-    if (end == std::string::npos) end = path.size();
-    std::string candidate = (end > at ? path.substr(at, end - at) : ".") + "/" + name;
-    struct stat status;
-    if (access(candidate.c_str(), X_OK) == 0 && stat(candidate.c_str(), &status) == 0 &&
-        S_ISREG(status.st_mode))
-      return candidate;
-    at = end + 1;
-  }
-  return name;
-}
-
 // The program that a script names in its first line: "#!/usr/bin/env NAME" too. Empty: no script.
 std::string script_interpreter(const ElfFile& file) {
   std::string line = file.first_line();
@@ -281,6 +264,14 @@ bool open_program(std::string* path, std::unique_ptr<ElfFile>* file, std::string
     *path = interpreter;
   }
   return true;
+}
+
+void tell_of_rights(const std::string& shown, const std::string& path, Report* report) {
+  struct stat status;
+  if (access(shown.c_str(), X_OK) != 0)
+    report->notes.push_back("it may not be executed: " + std::string(strerror(errno)));
+  if (stat(path.c_str(), &status) == 0 && (status.st_mode & (S_ISUID | S_ISGID)) != 0)
+    report->notes.push_back("setuid or setgid: for other users than this one its threads stay native");
 }
 
 std::vector<std::string> native_lines(const Report& report) {
@@ -327,7 +318,10 @@ int check(const std::string& name, bool json) {
   if (!open_program(&path, &file, &reason)) return fail(EX_NOINPUT, "%s: %s", path.c_str(), reason.c_str());
   Report report;
   report.no = why_not(*file, path);
-  if (report.no.empty()) look_at_all(*file, path, &report);
+  if (report.no.empty()) {
+    look_at_all(*file, path, &report);
+    tell_of_rights(shown, path, &report);
+  }
   if (json) {
     print_json(path, report);
   } else {
@@ -355,6 +349,29 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
+
+std::string find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* variable = getenv("PATH");
+  std::string path = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
+  for (size_t at = 0; at <= path.size();) {
+    size_t end = path.find(':', at);
+    if (end == std::string::npos) end = path.size();
+    std::string candidate = (end > at ? path.substr(at, end - at) : ".") + "/" + name;
+    struct stat status;
+    if (access(candidate.c_str(), X_OK) == 0 && stat(candidate.c_str(), &status) == 0 &&
+        S_ISREG(status.st_mode))
+      return candidate;
+    at = end + 1;
+  }
+  return name;
+}
+
+bool is_elf_program(const std::string& path) {
+  ElfFile file;
+  std::string reason;
+  return file.open(path, &reason) && (file.is_elf() || file.is_other_elf());
+}
 
 std::string why_not_preloaded(const std::string& program) {
   std::string path = find_program(program), reason;

@@ -9,4 +9,9 @@ namespace coshim::tools {
 // it can, or nothing could be read. Looks at the program's file alone: quick.
 std::string why_not_preloaded(const std::string& program);
 
+// A program as execvp(3) finds it; the name itself where there is none.
+std::string find_program(const std::string& name);
+// An ELF file, whatever it is for.
+bool is_elf_program(const std::string& path);
+
 }  // namespace coshim::tools

@@ -100,6 +100,13 @@ pid_t Process::monitor_thread() const {
   return 0;
 }
 
+bool Process::takes_signal(pid_t thread) const {
+  std::string status = read_whole(file("task/") + std::to_string(thread) + "/status");
+  const char* blocked = strstr(status.c_str(), "\nSigBlk:\t");
+  if (blocked == nullptr) return false;
+  return (strtoull(blocked + 9, nullptr, 16) >> (dump_signal_ - 1) & 1) == 0;
+}
+
 bool Process::alive() const {
   std::string status = read_whole(file("status"));
   const char* state = strstr(status.c_str(), "\nState:\t");

@@ -22,6 +22,8 @@ class Process {
   int dump_signal() const { return dump_signal_; }
   // The hidden thread that exists while the runtime does; 0: no thread was created yet.
   pid_t monitor_thread() const;
+  // Whether that thread takes the dump's signal: it blocks it while the program handles it.
+  bool takes_signal(pid_t thread) const;
   bool alive() const;
   // The process's own view of an absolute path.
   std::string in_its_root(const std::string& path) const;

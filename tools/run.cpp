@@ -90,7 +90,14 @@ int execute(char** command, bool quiet, bool print_only) {
   }
   std::string reason = why_not_preloaded(command[0]);
   if (!reason.empty() && !quiet) fail(0, "%s: its threads stay native: %s", command[0], reason.c_str());
-  execvp(command[0], command);
+  // execvp(3) gives what execve(2) does not know to a shell: right for scripts without #!, not for programs
+  // of other machines.
+  std::string path = find_program(command[0]);
+  if (is_elf_program(path)) {
+    execv(path.c_str(), command);
+  } else {
+    execvp(command[0], command);
+  }
   int error = errno;
   return fail(error == ENOENT ? kNotFound : kCannotExecute, "%s: %s", command[0], strerror(error));
 }

@@ -7,6 +7,7 @@
 
 #include "runtime/base/system_call.h"
 #include "runtime/diag/line_table.h"
+#include "runtime/thread/loaded_modules.h"
 
 namespace coshim {
 
@@ -26,7 +27,7 @@ const char* Module::name() const {
 }
 
 Modules::Modules() : modules_(static_cast<Module*>(map_zeroed(sizeof(Module) * kMaximumModules))) {
-  if (modules_ != nullptr) dl_iterate_phdr(&Modules::add, this);
+  if (modules_ != nullptr) for_each_module(&Modules::add, this);
 }
 
 Modules::~Modules() {

@@ -29,6 +29,14 @@ struct FixedMemory {
 };
 FixedMemory g_fixed;
 
+// No control characters: a name is not to look like a line of the dump, nor to tell a terminal what to do.
+void keep_name(ThreadRecord* record, const char* name) {
+  for (size_t i = 0; i + 1 < sizeof(record->name) && name[i] != '\0'; ++i) {
+    auto byte = static_cast<unsigned char>(name[i]);
+    record->name[i] = byte < ' ' || byte == 127 ? '?' : name[i];
+  }
+}
+
 uint64_t hash_of(const uintptr_t* frames, size_t count) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, by words
   for (size_t i = 0; i < count; ++i) hash = (hash ^ frames[i]) * 0x100000001b3;
@@ -221,7 +229,7 @@ bool Snapshot::try_coroutine(Coroutine* coroutine, ThreadRecord* record) {
   record->id = coroutine->id;
   record->tid = coroutine->tid;
   record->switches = coroutine->switches;
-  memcpy(record->name, coroutine->name, sizeof(record->name) - 1);
+  keep_name(record, coroutine->name);
   record->wait = coroutine->wait_kind;
   record->object = coroutine->wait_object;
   if (record->wait == WaitKind::blocked_call) record->call = static_cast<const char*>(record->object);
@@ -284,7 +292,7 @@ void Snapshot::take_kernel_thread(pid_t tid, const char* name) {
   ThreadRecord* record = &records_[count_++];
   *record = ThreadRecord{};
   record->tid = tid;
-  strncpy(record->name, name, sizeof(record->name) - 1);
+  keep_name(record, name);
   record->cpu_nanoseconds = cpu_time_of(tid);
   record->backtrace = kNone;
   KernelPosition position = kernel_position(tid);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -12,6 +13,7 @@ import unittest
 import schema
 from diagnostics import ASK_DUMP_TEXT, ASK_DUMP_TEXT_FULL, LIBRARY, Program, kernel_position, program, wait_until
 
+LAUNCHER = os.environ.get("COSHIM_TEST_LAUNCHER", "")
 SOURCE = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(SOURCE, "../../docs/dump.schema.json"), encoding="utf-8") as schema_file:
     SCHEMA = json.load(schema_file)
@@ -179,6 +181,19 @@ class Deadlock(Case):
         text = self.check("deadlock_stripped", named=False)
         self.assertRegex(text, r"started in deadlock_stripped\+0x[0-9a-f]+\n")
         self.assertRegex(text, r"#\d+ 0x[0-9a-f]+ deadlock_stripped\+0x[0-9a-f]+\n")
+
+
+class Names(Case):
+    def test_the_launcher_takes_cpp_names_apart(self):
+        started = self.start("templates")
+        for options in ([], ["--json"]):
+            said = subprocess.run([LAUNCHER, "dump", *options, str(started.pid)], capture_output=True, text=True, timeout=60, check=True)
+            self.assertRegex(said.stdout, r"Waiter<std::.*string<.*>, 7>::operator\(\)\(std::.*const&, std::pair<")
+            self.assertRegex(said.stdout, r"main::\{lambda\(\)#1\}")
+            self.assertNotIn("_ZN", said.stdout)
+            if options:
+                schema.check(json.loads(said.stdout), SCHEMA)
+        self.assertEqual(started.end(), 0)
 
 
 class Crowd(Case):

@@ -3,8 +3,11 @@
 
 import json
 import os
+import re
+import resource
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -115,6 +118,61 @@ class DumpFile(unittest.TestCase):
         self.refused(self.scratch)
         self.refused(os.path.join(self.scratch, "missing", "dump"))
 
+    def test_full_device_and_file_size_limit(self):
+        self.refused("/dev/full")
+        # Where a file may not grow: the dump is cut, one line says so, and SIGXFSZ does not end the program.
+        started = self.start("200", COSHIM_DUMP_FULL="1")
+        resource.prlimit(started.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+        os.kill(started.pid, DUMP_SIGNAL)
+        wait_until(lambda: "could not be written to its end" in started.errors(), "the line about it")
+        self.assertEqual(os.path.getsize(started.dump_path), 8192)
+        self.finish(started)
+
+    def test_stderr_on_a_full_device(self):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COSHIM_")}
+        environment["LD_PRELOAD"] = LIBRARY
+        with open("/dev/full", "wb") as full, subprocess.Popen([program("crowd"), "20"], env=environment, stdin=subprocess.PIPE,
+                                                               stdout=subprocess.PIPE, stderr=full) as process:
+            process.stdout.readline()
+            os.kill(process.pid, DUMP_SIGNAL)
+            time.sleep(0.2)
+            self.assertEqual(process.communicate(b"\n", 60)[0], b"")
+            self.assertEqual(process.returncode, 0)
+
+    def test_rotated_away(self):
+        """As logrotate(8) moves a file: the next dump begins a new one."""
+        started = self.start()
+        first = started.dump()
+        os.rename(started.dump_path, started.dump_path + ".1")
+        started.dump()
+        self.assertEqual(read(started.dump_path + ".1"), first)
+        self.assertEqual(read(started.dump_path).count("=== coshim"), 1)
+        self.assertEqual(stat.S_IMODE(os.stat(started.dump_path).st_mode), 0o600)
+        self.finish(started)
+
+    def test_many_signals_at_once(self):
+        """Whole dumps, one at least after the last signal."""
+        started = self.start("2000", COSHIM_DUMP_FULL="1")
+        for _ in range(10):
+            os.kill(started.pid, DUMP_SIGNAL)
+        marker = time.time()
+        wait_until(lambda: os.path.exists(started.dump_path) and read(started.dump_path).endswith("=== end of dump ===\n"), "a dump")
+        time.sleep(0.5)
+        text = read(started.dump_path)
+        self.assertGreaterEqual(text.count("=== coshim"), 1)
+        for dump in text.split("=== end of dump ===\n")[:-1]:
+            self.assertTrue(dump.startswith("=== coshim"))
+            self.assertEqual(len(re.findall(r"\nthread \d+ ", dump)), 2000)
+        self.assertGreaterEqual(os.path.getmtime(started.dump_path), marker - 1)
+        self.finish(started)
+
+    def test_not_into_what_it_may_not_write(self):
+        if os.getuid() == 0:
+            self.skipTest("root may write everywhere")
+        os.chmod(self.scratch, 0o500)
+        self.addCleanup(os.chmod, self.scratch, 0o700)
+        self.refused(os.path.join(self.scratch, "dump"))
+
     def test_stderr_without_a_path(self):
         started = self.start(COSHIM_DUMP_PATH=None)
         os.kill(started.pid, DUMP_SIGNAL)
@@ -123,7 +181,6 @@ class DumpFile(unittest.TestCase):
 
     def test_stderr_whose_reader_is_gone(self):
         """No SIGPIPE for the program."""
-        import subprocess
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COSHIM_")}
         environment["LD_PRELOAD"] = LIBRARY
         process = subprocess.Popen([program("crowd"), "20"], env=environment, stdin=subprocess.PIPE,

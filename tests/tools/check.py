@@ -2,6 +2,7 @@
 """coshim check on programs made here, one a kind, and on the distribution's."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,29 @@ with tempfile.TemporaryDirectory() as directory:
             refused(sanitized, word)
     if build(directory, "undefined", threaded, "-fsanitize=undefined"):
         tool.expect(report(os.path.join(directory, "undefined"), 0)["works"], "UBSan alone is no hindrance")
+    for machine, name in ((183, "aarch64"), (243, "riscv")):
+        path = os.path.join(directory, name)
+        with open(plain, "rb") as source, open(path, "wb") as file:
+            image = bytearray(source.read())
+            image[18:20] = machine.to_bytes(2, "little")
+            file.write(image)
+        refused(path, "x86-64")
+    with open(plain, "rb") as source, open(os.path.join(directory, "i386-program"), "wb") as file:
+        image = bytearray(source.read())
+        image[4], image[18] = 1, 3
+        file.write(image)
+    refused(os.path.join(directory, "i386-program"), "64-bit")
+    os.chmod(plain, 0o644)
+    tool.expect(any("executed" in note for note in report(plain, 0)["notes"]), "not executable")
+    os.chmod(plain, 0o4755)
+    tool.expect(any("setuid" in note for note in report(plain, 0)["notes"]), "setuid for others")
+    os.chmod(plain, 0o755)
+    # Made by the real compilers, where they are installed.
+    for compiler, source, word in (("musl-gcc", "int main(void) { return 0; }", "musl"), ("aarch64-linux-gnu-gcc", "int main(void) { return 0; }", "x86-64")):
+        if shutil.which(compiler):
+            path = os.path.join(directory, "by-" + compiler)
+            subprocess.run([compiler, "-x", "c", "-", "-o", path], input=source, text=True, check=True)
+            refused(path, word)
     # As musl-gcc and Go's linker leave them: their mark is what counts.
     refused(build(directory, "musl", threaded, "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"), "musl")
     refused(build(directory, "go", threaded + '\n__attribute__((section(".go.buildinfo"))) char mark[8];'), "Go")

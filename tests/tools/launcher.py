@@ -2,6 +2,7 @@
 """coshim run, env and the refusals of every command: values, exit codes, one line for every error, completion."""
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -73,6 +74,58 @@ def run_command():
         tool.expect(tool.run(coshim, "run", "--quiet", "/sbin/ldconfig", "--version").stderr == "", "--quiet")
 
 
+def run_paths():
+    """Spaces, relative paths, the program's own options, and what can't be executed."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = os.path.join(directory, "a place")
+        os.mkdir(place)
+
+        def make(name, text, mode):
+            with open(os.path.join(place, name), "w", encoding="ascii") as file:
+                file.write(text)
+            os.chmod(os.path.join(place, name), mode)
+
+        make("my program", '#!/bin/sh\nprintf "[%s]" "$@" "$COSHIM_WORKERS"\nexit 3\n', 0o755)
+        make("plain text", 'echo by the shell "$@"\n', 0o755)
+        make("not executable", "#!/bin/sh\n", 0o644)
+        make("lost interpreter", "#!/no/such/interpreter\n", 0o755)
+        shown = tool.run(coshim, "run", "--workers", "2", "--", "a place/my program", "x y", "--workers", "5", "--", "-z", cwd=directory)
+        tool.expect((shown.returncode, shown.stdout) == (3, "[x y][--workers][5][--][-z][2]"), "its own options", shown)
+        shown = tool.run(coshim, "run", "./my program", "--workers=7", cwd=place)
+        tool.expect(shown.stdout == "[--workers=7][]", "options after the program", shown)
+        shown = tool.run(os.path.relpath(coshim, place), "run", "./plain text", "1", cwd=place)
+        tool.expect(shown.stdout == "by the shell 1\n", "a script without #!, as env(1) runs it", shown)
+        tool.one_line(tool.run(coshim, "run", "--", "./not executable", cwd=place), 126, "Permission denied")
+        tool.one_line(tool.run(coshim, "run", "--", "./lost interpreter", cwd=place), 127)
+        tool.one_line(tool.run(coshim, "run", "--", "no-such-command", cwd=place), 127, "no-such-command")
+        tool.one_line(tool.run(coshim, "run", "--", ""), 127)
+        with open("/bin/true", "rb") as file:
+            image = bytearray(file.read())
+        image[18:20] = (183).to_bytes(2, "little")  # aarch64
+        with open(os.path.join(place, "foreign"), "wb") as file:
+            file.write(image)
+        os.chmod(os.path.join(place, "foreign"), 0o755)
+        shown = tool.run(coshim, "run", "--quiet", "./foreign", cwd=place)
+        tool.one_line(shown, 126, "Exec format error")
+        # ld.so takes no path with a space in it.
+        for name in ("coshim", "libcoshim.so"):
+            shutil.copy(os.path.join(options.build, name), place)
+        tool.one_line(tool.run(os.path.join(place, "coshim"), "run", "true"), 78, "space")
+
+
+def processes_of_others():
+    """Another user's process, and one that has ended but was not waited for."""
+    with tool.running(coshim, "run", "--", "sleep", "100") as process:
+        if os.getuid() == 0:
+            for command in (["env"], ["dump"], ["stats"], ["top", "--once"]):
+                refused = tool.run(coshim, *command, str(process.pid), user=65534, group=65534, extra_groups=[])
+                tool.one_line(refused, 77, str(process.pid))
+        process.kill()
+        tool.until(lambda: " Z " in open(f"/proc/{process.pid}/stat", encoding="ascii").read(), "a zombie")
+        for command in (["env"], ["dump"], ["stats"], ["top", "--once"]):
+            tool.one_line(tool.run(coshim, *command, str(process.pid)), 66, "ended")
+
+
 def env_command():
     environment = tool.clean_environment(COSHIM_WORKERS="3", COSHIM_HOG_MS="soon", COSHIM_WROKERS="1")
     rows = {row["name"]: row for row in json.loads(tool.run(coshim, "env", "--json", environment=environment).stdout)}
@@ -115,9 +168,33 @@ def completion():
         tool.expect(path in complete("coshim", "check", path[:-3]), "files")
 
 
+def typed():
+    """In a shell that somebody types into."""
+    import pty
+    script = os.path.join(options.source, "tools/completion/coshim.bash")
+    environment = tool.clean_environment(PS1="", TERM="dumb")
+    environment["PATH"] = options.build + ":" + environment["PATH"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    os.write(terminal, f"source {script}\n".encode() + b"coshim ver\t\n" + b"coshim stats --prom\t999999999999\n" + b"exit\n")
+    said = b""
+    try:
+        while part := os.read(terminal, 4096):
+            said += part
+    except OSError:  # its end
+        pass
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    tool.expect(b"coshim 0." in said and b"coshim stats --prometheus" in said, "tab completion in a shell", said)
+
+
 refusals()
 help_texts()
 run_command()
+run_paths()
+processes_of_others()
 env_command()
 completion()
+typed()
 print("as they should be")

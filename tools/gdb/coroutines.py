@@ -119,7 +119,8 @@ class Coroutine:
         self.stack_pointer = field(interface.stack_pointer, "<Q")
         self.fs_base = field(interface.fs_base, "<Q")
         self.start_routine = field(interface.start_routine, "<Q")
-        self.name = record[interface.name:interface.name + 16].split(b"\0")[0].decode("ascii", "replace")
+        name = record[interface.name:interface.name + 16].split(b"\0")[0].decode("utf-8", "replace")
+        self.name = "".join(letter if letter.isprintable() else "?" for letter in name)
 
     def find_memory(self, shared_stack, saved_bytes, saved_size):
         """Where its stack is to be read."""

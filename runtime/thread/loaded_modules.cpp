@@ -1,0 +1,42 @@
+#include "runtime/thread/loaded_modules.h"
+
+#include <atomic>
+
+#include "runtime/base/spin_lock.h"
+#include "runtime/base/system_call.h"
+#include "runtime/thread/critical.h"
+
+namespace coshim {
+
+namespace {
+
+SpinLock g_lock;
+std::atomic<pid_t> g_holder{0};
+
+}  // namespace
+
+int for_each_module(int (*visit)(dl_phdr_info*, size_t, void*), void* context) {
+  CriticalSection critical;
+  const pid_t self = sys::gettid();
+  // The report of a stack that overflowed in here.
+  if (g_holder.load(std::memory_order_relaxed) == self) return dl_iterate_phdr(visit, context);
+  SpinGuard guard(g_lock);
+  g_holder.store(self, std::memory_order_relaxed);
+  int result = dl_iterate_phdr(visit, context);
+  g_holder.store(0, std::memory_order_relaxed);
+  return result;
+}
+
+void lock_modules_for_fork() {
+  g_lock.lock();
+}
+
+void unlock_modules_after_fork(bool child) {
+  if (child) {
+    g_lock.reset();
+  } else {
+    g_lock.unlock();
+  }
+}
+
+}  // namespace coshim

@@ -1,0 +1,17 @@
+// The dynamic loader's list of modules, asked for by us. glibc's lock for it is not reset in the child of a
+// fork (2.36), where whoever asks again, to open a library say, would wait for ever; natively nobody asked at
+// that moment. So a fork waits for us.
+#pragma once
+
+#include <link.h>
+#include <stddef.h>
+
+namespace coshim {
+
+// dl_iterate_phdr(3).
+int for_each_module(int (*visit)(dl_phdr_info*, size_t, void*), void* context);
+
+void lock_modules_for_fork();
+void unlock_modules_after_fork(bool child);
+
+}  // namespace coshim
