@@ -272,7 +272,7 @@ show_dump() {
   echo "  from each of the first two threads to the other. Frames of libcoshim.so itself are left out here."
   echo
   grep -v '(libcoshim.so)$' "$work/dump" | sed 's/^/    /'
-  [ "$(grep -c 'waiting for mutex .* held by tid' "$work/dump")" -eq 2 ] ||
+  [ "$(grep -c '^  thread .* waiting for mutex .* held by thread .*(DEADLOCK)$' "$work/dump")" -eq 2 ] ||
     failed "deadlock, shim: the dump lacks the two that wait for each other's lock"
   local name
   for name in transfer_money rotate_journal; do

@@ -31,6 +31,11 @@ ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 cmake -B build -DCMAKE_BUILD_TYPE=Release -DBEHAVIOUR_REPEAT="$repeat" -DSTRESS_SEEDS="$seeds" -DSTRESS_WAVES="$waves" \
   -DCONFORMANCE_FORM="$conformance_form" -DREAL_FORM="$real_form"
 cmake --build build -j "$(nproc)"
+# What a newcomer runs first.
+if [ "$real" = yes ] && ! demo_apps/run.sh --connections 200 --seconds 1 >build/demo.log 2>&1; then
+  cat build/demo.log
+  exit 1
+fi
 ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
 
 # The long form: the stress programs again, for ten minutes each, with our own invariant checks on.
