@@ -1,5 +1,6 @@
 // Memory of our stacks that the program takes into its own hands.
 #include "preload/hook.h"
+#include "preload/reach.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/stack/slot.h"
 
@@ -18,11 +19,16 @@ HOOK(int, pkey_mprotect, (void* address, size_t length, int protection, int key)
 }
 
 namespace {
+void keep(const void* address, size_t length) {
+  if (!in_slots(address)) return;
+  keep_slots(address, length);
+  Reach reach(address);  // it may be saved already
+}
+
 // libc's own threads will read or write there, at any time until the operation has ended (aio(7)).
 void keep_operation(const aiocb* operation) {
-  if (in_slots(operation)) keep_slots(operation, sizeof(*operation));
-  const void* buffer = const_cast<const void*>(operation->aio_buf);
-  if (in_slots(buffer)) keep_slots(buffer, operation->aio_nbytes);
+  keep(operation, sizeof(*operation));
+  keep(const_cast<const void*>(operation->aio_buf), operation->aio_nbytes);
 }
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "preload/cpu_clock.h"
 #include "preload/futex.h"
 #include "preload/hook.h"
+#include "preload/reach.h"
 #include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
@@ -255,6 +256,7 @@ long dispatch(const Call& call) {
 
 HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f)) {
   const Call call{number, {a}, {b}, {c}, {d}, {e}, {f}};
+  Reach reach(Reach::SystemCall{number, b, c});
   if (number == SYS_futex) return return_errno(futex_call(call.a, call.b, call.c, call.d, call.e, call.f));
   if (!runtime_started() || t_local.vfork_child) return return_errno(call.raw());
   if (number == SYS_exit_group) statistics_at_exit();

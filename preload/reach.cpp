@@ -38,6 +38,59 @@ void Reach::add_array(mmsghdr* messages, size_t count) {
   for (size_t i = 0; i < count && i < 1024; ++i) add_struct(&messages[i].msg_hdr);
 }
 
+void Reach::add_strings(char* const* strings) {
+  constexpr size_t kMostStrings = 1 << 16;
+  char* string;
+  for (size_t i = 0; strings != nullptr && i < kMostStrings &&
+                     copy_in(&string, &strings[i], sizeof(string)) && string != nullptr;
+       ++i) {
+    add(string);
+  }
+}
+
+Reach::Reach(SystemCall call) {
+  auto* second = reinterpret_cast<void*>(call.second);
+  auto count = static_cast<size_t>(call.third);
+  switch (call.number) {
+    case SYS_readv:
+    case SYS_writev:
+    case SYS_preadv:
+    case SYS_pwritev:
+    case SYS_preadv2:
+    case SYS_pwritev2:
+    case SYS_vmsplice:
+    case SYS_process_vm_readv:
+    case SYS_process_vm_writev:
+      add_array(static_cast<const iovec*>(second), count);
+      break;
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+      add_struct(static_cast<const msghdr*>(second));
+      break;
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+      add_array(static_cast<mmsghdr*>(second), count);
+      break;
+    case SYS_execve:
+      add_strings(static_cast<char* const*>(second));
+      add_strings(reinterpret_cast<char* const*>(call.third));
+      break;
+    default:
+      break;
+  }
+}
+
+void Reach::add_in_slots(const void* address) {
+  Coroutine* owner = elastic_reach(address);
+  if (owner == nullptr) return;
+  // The child of a vfork() must not count in its parent's memory: it ends without taking that back.
+  if (count_ < kMost && !t_local.vfork_child) {
+    owners_[count_++] = owner;
+  } else {
+    elastic_let_go(owner);
+  }
+}
+
 void Reach::add_struct(const msghdr* given) {
   msghdr message{};
   if (given == nullptr || !copy_in(&message, given, sizeof(message))) return;
@@ -60,9 +113,16 @@ constexpr bool same(const char* a, const char* b) {
   while (*a != '\0' && *a == *b) ++a, ++b;
   return *a == *b;
 }
+// Of the calls that are about threads, these hand on what they are given.
+constexpr const char* kTellTheKernel[] = {
+    "pthread_sigmask",       "pthread_setaffinity_np", "pthread_getaffinity_np", "pthread_setschedparam",
+    "pthread_getschedparam", "pthread_setname_np",     "pthread_getname_np"};
 // Locks, threads and most clocks are touched by user code alone, which brings back what it touches. A jump
 // does not come back; dlopen() looks at who called it.
 constexpr bool is_for_the_kernel(const char* group, const char* name) {
+  for (const char* one : kTellTheKernel) {
+    if (same(one, name)) return true;
+  }
   return !same(group, "threads") && !same(group, "sync") && !same(name, "longjmp") &&
          !same(name, "__longjmp_chk") && !same(name, "dlopen") && !same(name, "dlmopen") &&
          !same(name, "clock_gettime");
@@ -200,5 +260,49 @@ COSHIM_REAL(timerfd_settime)
 COSHIM_REAL(getrandom)
 COSHIM_REAL(getentropy)
 COSHIM_REAL(mincore)
+COSHIM_REAL(epoll_ctl)
+COSHIM_REAL(pread)
+COSHIM_REAL(__pread_chk)
+COSHIM_REAL(pwrite)
+COSHIM_REAL(preadv)
+COSHIM_REAL(pwritev)
+COSHIM_REAL(copy_file_range)
+COSHIM_REAL(removexattr)
+COSHIM_REAL(lremovexattr)
+COSHIM_REAL(fremovexattr)
+COSHIM_REAL(inotify_add_watch)
+COSHIM_REAL(name_to_handle_at)
+COSHIM_REAL(open_by_handle_at)
+COSHIM_REAL(fopen)
+COSHIM_REAL(freopen)
+COSHIM_REAL(opendir)
+COSHIM_REAL(getdirentries)
+COSHIM_REAL(pathconf)
+COSHIM_REAL(ttyname_r)
+COSHIM_REAL(__ttyname_r_chk)
+COSHIM_REAL(mount)
+COSHIM_REAL(umount)
+COSHIM_REAL(umount2)
+COSHIM_REAL(sethostname)
+COSHIM_REAL(setdomainname)
+COSHIM_REAL(setgroups)
+COSHIM_REAL(getcpu)
+COSHIM_REAL(capget)
+COSHIM_REAL(capset)
+COSHIM_REAL(execve)
+COSHIM_REAL(execv)
+COSHIM_REAL(execvp)
+COSHIM_REAL(execvpe)
+COSHIM_REAL(execveat)
+COSHIM_REAL(fexecve)
+COSHIM_REAL(settimeofday)
+COSHIM_REAL(adjtimex)
+COSHIM_REAL(clock_adjtime)
+COSHIM_REAL(msgctl)
+COSHIM_REAL(semctl)
+COSHIM_REAL(shmctl)
+COSHIM_REAL(mq_getattr)
+COSHIM_REAL(mq_setattr)
+COSHIM_REAL(mq_unlink)
 
 }  // namespace coshim

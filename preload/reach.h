@@ -20,6 +20,11 @@ class Reach {
   explicit Reach(Args... args) {
     walk(args...);
   }
+  // What the arguments of syscall(2) point to beyond themselves.
+  struct SystemCall {
+    long number, second, third;
+  };
+  explicit Reach(SystemCall call);
   ~Reach() {
     for (int i = 0; i < count_; ++i) elastic_let_go(owners_[i]);
   }
@@ -63,12 +68,14 @@ class Reach {
   void add_struct(T) {}
   void add_struct(const msghdr* message);
   void add_struct(msghdr* message) { add_struct(static_cast<const msghdr*>(message)); }
+  void add_struct(char* const* strings) { add_strings(strings); }
+  void add_strings(char* const* strings);  // up to a null pointer
 
   void add(const void* address) {
-    if (!in_slots(address) || count_ == kMost) return;
-    Coroutine* owner = elastic_reach(address);
-    if (owner != nullptr) owners_[count_++] = owner;
+    if (in_slots(address)) add_in_slots(address);
   }
+  // Brought back in any case; kept there during the call as far as there is room to remember.
+  void add_in_slots(const void* address);
 
   int count_ = 0;
   Coroutine* owners_[kMost];

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "preload/hook.h"
+#include "preload/reach.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/thread/lifecycle.h"
@@ -55,6 +56,7 @@ class CancellationOf {
 };
 
 ssize_t read_slot(FILE* stream, void* buffer, ssize_t size) {
+  Reach reach(buffer);
   if (!in_coroutine()) return _IO_file_read(stream, buffer, size);
   CancellationOf cancellation(stream);
   return hook_read(stream->_fileno, buffer, static_cast<size_t>(size));
@@ -63,6 +65,7 @@ ssize_t read_slot(FILE* stream, void* buffer, ssize_t size) {
 // As _IO_new_file_write (libio/fileops.c): all of it or an error; says how much, and moves the offset if it
 // is known.
 ssize_t write_slot(FILE* stream, const void* data, ssize_t size) {
+  Reach reach(data);
   if (!in_coroutine()) return _IO_file_write(stream, data, size);
   CancellationOf cancellation(stream);
   const auto* bytes = static_cast<const char*>(data);
