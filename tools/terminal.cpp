@@ -70,7 +70,11 @@ void Terminal::show(const std::string& text) {
     bool inverse = text[at] == '*';
     std::string line = text.substr(at + (inverse ? 1 : 0), end - at - (inverse ? 1 : 0));
     if (line.size() > size.ws_col) line.resize(size.ws_col);
-    if (inverse) line = "\033[7m" + line + std::string(size.ws_col - line.size(), ' ') + "\033[0m";
+    if (inverse) {
+      line.resize(size.ws_col, ' ');
+      line.insert(0, "\033[7m");
+      line += "\033[0m";
+    }
     if (rows > 0) screen += "\r\n";
     screen += line;
     screen += "\033[K";
