@@ -80,7 +80,9 @@ void start_elastic_stacks() {
 // The signal by which the monitor reaches a kernel thread that does not leave a shared stack: it must arrive.
 void start_shared_stacks() {
   shared_stacks_start(static_cast<size_t>(g_config.shared_stacks) * static_cast<size_t>(processor_count()));
-  if (g_config.dump_signal != 0) sys::g_never_blocked |= sys::signal_bit(g_config.dump_signal);
+  if (g_config.dump_signal == 0) return;
+  dump_prepare();
+  sys::g_never_blocked |= sys::signal_bit(g_config.dump_signal);
 }
 
 const char* start() {

@@ -140,7 +140,7 @@ const Symbol& frame_symbol(SymbolTable* symbols, const uintptr_t* frames, size_t
 
 void print_frames(Output& out, SymbolTable* symbols, const uintptr_t* frames, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    char text[500];
+    char text[kSymbolText];
     format_symbol(text, sizeof(text), frame_symbol(symbols, frames, i));
     out.print("    #%lu %p %s\n", i, reinterpret_cast<void*>(frames[i]), text);
   }

@@ -191,6 +191,13 @@ void dump_start() {
   install_own_handler(g_config.dump_signal, &on_dump_signal);
 }
 
+void dump_prepare() {
+  KernelAction current{};
+  sys::call(SYS_rt_sigaction, g_config.dump_signal, nullptr, &current, sizeof(sys::KernelSignalSet));
+  if (current.handler == reinterpret_cast<void*>(SIG_DFL))
+    install_own_handler(g_config.dump_signal, &on_dump_signal);
+}
+
 bool dump_signal_is_ours() {
   KernelAction current{};
   sys::call(SYS_rt_sigaction, g_config.dump_signal, nullptr, &current, sizeof(sys::KernelSignalSet));

@@ -7,6 +7,8 @@ namespace coshim {
 
 // Installs the handler of COSHIM_DUMP_SIGNAL where the program has none of its own. With the first coroutine.
 void dump_start();
+// Ahead of that, where hidden threads that do not block the signal are about to be made: it would kill.
+void dump_prepare();
 
 // Called by the monitor: writes the dump if one was asked for since.
 void dump_if_requested();

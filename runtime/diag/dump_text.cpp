@@ -150,7 +150,7 @@ void TextDump::print_details(const ThreadRecord& record) {
 
 void TextDump::print_start(const ThreadRecord& record) {
   if (record.start_routine == 0) return;
-  char text[500];
+  char text[kSymbolText];
   format_symbol(text, sizeof(text), symbols_->look_up(record.start_routine));
   out_.print("  started in %s\n", text);
 }

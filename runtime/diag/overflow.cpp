@@ -15,7 +15,7 @@ void report_stack_overflow(const StackSlot* slot, const void* address, const voi
   Coroutine* coroutine = slot->owner;
   Modules modules;
   SymbolTable symbols(&modules);
-  char text[400];
+  char text[kSymbolText];
   format_symbol(text, sizeof(text), symbols.look_up(start_routine_of(coroutine)));
   COSHIM_LOG(error,
              "stack overflow at %p in thread %lu%s%s, started in %s: its stack of %lu KiB is used up; raise "

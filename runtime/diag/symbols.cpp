@@ -43,6 +43,23 @@ bool demangle_nested(const char* mangled, char* out, size_t size) {
   return any && (!nested || *p == 'E');
 }
 
+// The outer half of a hook, where addresses that it gets are brought back (preload/reach.cpp), is an instance
+// of a template for the row of the hook's name: coshim_NAME.
+bool name_of_reach(const char* mangled, char* out, size_t size) {
+  const char* row = strstr(mangled, "row_");
+  if (row == nullptr || strstr(mangled, "ReachCall") == nullptr) return false;
+  const char* digits = row;
+  while (digits > mangled && digits[-1] >= '0' && digits[-1] <= '9') --digits;
+  size_t length = 0;
+  for (; digits < row; ++digits) length = length * 10 + static_cast<size_t>(*digits - '0');
+  constexpr size_t kPrefix = 4;
+  if (length <= kPrefix || strnlen(row, length) < length || length + kPrefix > size) return false;
+  memcpy(out, "coshim_", 7);
+  memcpy(out + 7, row + kPrefix, length - kPrefix);
+  out[7 + length - kPrefix] = '\0';
+  return true;
+}
+
 const char* base_name(const char* path) {
   const char* slash = strrchr(path, '/');
   return slash != nullptr ? slash + 1 : path;
@@ -105,7 +122,8 @@ void SymbolTable::find(uintptr_t address, Symbol* symbol) {
   const ElfW(Sym)* best = find_symbol(module, symbol->module_offset);
   if (best != nullptr) {
     const char* name = module->names + best->st_name;
-    if (!demangle_nested(name, symbol->name, sizeof(symbol->name))) {
+    if (!name_of_reach(name, symbol->name, sizeof(symbol->name)) &&
+        !demangle_nested(name, symbol->name, sizeof(symbol->name))) {
       strncpy(symbol->name, name, sizeof(symbol->name) - 1);
       symbol->name[sizeof(symbol->name) - 1] = '\0';
     }

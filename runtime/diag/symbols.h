@@ -10,8 +10,10 @@
 
 namespace coshim {
 
+constexpr size_t kSymbolText = 800;  // for format_symbol(), and room in a line of Output
+
 struct Symbol {
-  char name[160];      // demangled as far as nested names go; empty: unknown
+  char name[480];      // demangled as far as nested names go; empty: unknown
   uintptr_t offset;    // from the symbol's start
   const char* module;  // path of the file; empty: none
   uintptr_t module_offset;

@@ -26,6 +26,7 @@ constexpr size_t kRedZone = 128;  // System V AMD64 ABI 3.2.2
 std::atomic<bool> g_started{false};
 pid_t g_process;  // the child of a vfork shares our memory, but not our actions
 void* g_restorer;
+void* g_own_handler;  // of the runtime itself
 std::atomic<void (*)(int, siginfo_t*, void*)> g_glibc_cancel_handler{nullptr};
 
 bool is_synchronous(int signal, const siginfo_t* info) {
@@ -323,7 +324,8 @@ void signals_start() {
     if (signal == SIGKILL || signal == SIGSTOP || signal == 32 || signal == 33) continue;
     KernelAction current{};
     if (kernel_action(signal, nullptr, &current) != 0) continue;
-    if (current.handler == reinterpret_cast<void*>(&trampoline)) continue;  // the child of a fork
+    if (current.handler == reinterpret_cast<void*>(&trampoline)) continue;       // the child of a fork
+    if (g_own_handler != nullptr && current.handler == g_own_handler) continue;  // the program has none there
     g_actions[signal] = current;
     if (current.restorer != nullptr) g_restorer = current.restorer;
     if (is_handler(current) || is_fault_signal(signal)) install(signal, current);
@@ -336,6 +338,8 @@ void signals_start() {
 }
 
 void install_own_handler(int signal, void (*handler)(int, siginfo_t*, void*)) {
+  if (g_restorer == nullptr) g_restorer = reinterpret_cast<void*>(&coshim_signal_return);
+  g_own_handler = reinterpret_cast<void*>(handler);
   KernelAction action{};
   action.handler = reinterpret_cast<void*>(handler);
   action.flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | kSaRestorer;

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""dump, top and stats on tinyproxy and stunnel4 with thousands of idle connections and others under load."""
+"""dump, top and stats on tinyproxy, stunnel4 and mariadb with thousands of idle connections and others under load."""
 import contextlib
 import http.server
 import json
 import os
 import re
 import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -18,6 +19,8 @@ import tool
 options = tool.parse(__doc__)
 tool.need("tinyproxy", "stunnel4", "openssl")
 coshim = options.launcher
+
+LONGEST = 3  # seconds that a dump of 5,000 connections may take
 
 PROXY = """\
 Port {port}
@@ -81,14 +84,14 @@ def origin_server():
 class Load:
     """Requests one after the other in threads of ours until the end."""
 
-    def __init__(self, request):
-        self.request, self.stop, self.served, self.failed = request, False, 0, None
+    def __init__(self, request, answer):
+        self.request, self.answer, self.stop, self.served, self.failed = request, answer, False, 0, None
         self.threads = [threading.Thread(target=self.run) for _ in range(4)]
 
     def run(self):
         while not self.stop:
             try:
-                tool.expect(b"hello from the origin" in self.request(), "a wrong answer under load")
+                tool.expect(self.answer in self.request(), "a wrong answer under load")
                 self.served += 1
             except (OSError, SystemExit) as error:
                 self.failed = error
@@ -110,10 +113,26 @@ def shared_files(pid):
     return [name for name in os.listdir("/dev/shm") if re.fullmatch(rf"coshim-\d+-{pid}\..*", name)]
 
 
-def check_dump(pid, connections):
-    begin = time.time()
-    dump = tool.run(coshim, "dump", str(pid))
-    took = time.time() - begin
+def check_frames(dump, name, function):
+    """Each that waits: which call of libc's, and whereabouts in the program it was made."""
+    for thread in dump["threads"]:
+        if thread["state"] != "parked" or thread["id"] == 0:
+            continue
+        frames = dump["backtraces"][thread["backtrace"]]["frames"]
+        names = [frame.get("function", "") for frame in frames]
+        tool.expect(any(called.startswith("coshim_") and called != "coshim_swap_start" for called in names), "the call", thread, frames)
+        tool.expect(any(frame["module"].endswith(name) for frame in frames) and names[-1] == "coshim_swap_start", "the program's frames", frames)
+    where = [[frame.get("function") for frame in backtrace["frames"]] for backtrace in dump["backtraces"]]
+    tool.expect(function is None or any(function in names for names in where), f"nobody waits in {function}", where)
+
+
+def check_dump(pid, connections, name, function):
+    took = LONGEST
+    for _ in range(2):  # how long it takes, not how busy the machine is
+        begin = time.time()
+        dump = tool.run(coshim, "dump", str(pid))
+        took = min(took, time.time() - begin)
+    tool.expect(took < LONGEST, f"a dump takes {took} s")
     tool.expect(dump.returncode == 0 and dump.stdout.endswith("=== end of dump ===\n"), "dump", dump.stderr, dump.stdout[-500:])
     parked = int(re.search(r"(\d+) parked", dump.stdout)[1])
     tool.expect(parked >= connections, f"{parked} parked threads, not {connections}", dump.stdout[:2000])
@@ -121,6 +140,7 @@ def check_dump(pid, connections):
     tool.expect(alike and max(alike) > connections // 4, "thousands alike are one group", dump.stdout[:3000])
     whole = json.loads(tool.run(coshim, "dump", "--json", "--full", str(pid)).stdout)
     tool.expect(whole["pid"] == pid and whole["statistics"]["alive"] >= connections, "JSON", str(whole)[:1000])
+    check_frames(whole, name, function)
     with tempfile.NamedTemporaryFile() as file:
         written = tool.run(coshim, "dump", "--output", file.name, str(pid))
         tool.expect(written.returncode == 0 and not written.stdout and b"=== end of dump ===" in file.read(), "--output", written)
@@ -194,9 +214,9 @@ def check_top(pid):
     print("  top: figures change in the terminal, keys sort")
 
 
-def inspect(name, command, port, connections, open_idle, request, **environment):
+def inspect(name, command, port, connections, open_idle, request, function=None, answer=b"hello from the origin"):
     print(f"{name}, {connections} idle connections:")
-    with tool.running(coshim, "run", "--stack-size", "256K", "--", *command, environment=tool.clean_environment(**environment),
+    with tool.running(coshim, "run", "--stack-size", "256K", "--", *command, environment=tool.clean_environment(),
                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         def ready():
             tool.expect(process.poll() is None, f"{name} has ended with {process.returncode}")
@@ -205,12 +225,12 @@ def inspect(name, command, port, connections, open_idle, request, **environment)
                 return True
 
         tool.until(ready, f"{name} listens")
-        tool.expect(b"hello from the origin" in request(), "its answer")
+        tool.expect(answer in request(), "its answer")
         idle = [open_idle() for _ in range(connections)]
-        with Load(request) as load:
+        with Load(request, answer) as load:
             tool.until(lambda: load.served > 10, "load")
             check_stats(process.pid, connections)
-            check_dump(process.pid, connections)
+            check_dump(process.pid, connections, command[0].split("/")[-1], function)
             check_top(process.pid)
             served = load.served
             tool.until(lambda: load.served > served, "it goes on serving")
@@ -259,8 +279,36 @@ def stunnel(directory, origin, connections):
     inspect("stunnel4", ["stunnel4", os.path.join(directory, "stunnel.conf")], port, connections, lambda: connect(port), request)
 
 
+def mariadb(directory, connections):
+    """Clients that were greeted and have not said who they are."""
+    for program in ("mariadbd", "mariadb-install-db"):
+        if shutil.which(program, path=tool.clean_environment()["PATH"]) is None:
+            print(f"mariadb: not looked at, {program} is not installed")
+            return
+    port, data = free_port(), os.path.join(directory, "data")
+    made = tool.run("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=normal")
+    tool.expect(made.returncode == 0, "mariadb-install-db", made)
+
+    def greeted():
+        connection = connect(port)
+        tool.expect(b"MariaDB" in connection.recv(200), "its greeting")
+        return connection
+
+    def request():
+        with greeted() as connection:  # a packet that is no login: refused, in words
+            connection.sendall(b"\x03\x00\x00\x01abc")
+            return receive_all(connection)
+
+    inspect("mariadb", ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--socket={directory}/socket", f"--port={port}",
+                        "--bind-address=127.0.0.1", f"--pid-file={directory}/pid", f"--max-connections={connections + 100}",
+                        "--connect-timeout=600", "--back-log=1000", f"--open-files-limit={limit}", f"--log-error={directory}/errors",
+                        "--max-connect-errors=1000000000", "--thread-cache-size=0"],
+            port, connections, greeted, request, "handle_one_connection", b"Bad handshake")
+
+
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 with tempfile.TemporaryDirectory() as where, origin_server() as origin_port:
     tinyproxy(where, origin_port, 5000 if limit >= 11000 else 500)
     stunnel(where, origin_port, 1000 if limit >= 11000 else 100)
+    mariadb(where, 5000 if limit >= 11000 else 100)
