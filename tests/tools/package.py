@@ -91,6 +91,13 @@ def check_package(package):
                  "usr/share/gdb/auto-load/usr/lib/x86_64-linux-gnu/libcoshim.so-gdb.py",
                  "usr/share/doc/coshim/coshim.conf.example", "usr/share/doc/coshim/copyright"):
         tool.expect(re.search(rf"^-rw.r-.r-. root/root .* \./{re.escape(path)}$", listed, re.M), f"{path} is not packaged", listed)
+    with open(os.path.join(options.source, "tools/package/changelog"), encoding="utf-8") as file:
+        version = file.readline().split("(")[1].split(")")[0]
+    tool.expect(f"Version: {version}\n" in fields, "the changelog's version", fields)
+    if shutil.which("lintian"):
+        said = tool.run("lintian", "--allow-root", "--tag-display-limit", "0", package)
+        tool.expect(not re.search(r"^[EW]:", said.stdout, re.M), "lintian", said.stdout, said.stderr)
+        print("lintian finds nothing")
     for line in listed.splitlines():
         tool.expect(re.match(r"drwxr-xr-x|-rw[-x]r-[-x]r-[-x]", line), f"odd permissions: {line}")
 
