@@ -20,6 +20,13 @@ void asynchronous_cancellation_point() {
   if (Coroutine* self = current_coroutine()) send_due_cancel_signal(self);
 }
 
+AfterInterrupt after_interrupt() {
+  uint32_t interrupts = current_coroutine()->interrupts.load(std::memory_order_acquire);
+  bool signal = (interrupts & kInterruptSignal) != 0 || t_local.signals_deferred;
+  restart_after_signal();
+  return signal || interrupts == 0 ? AfterInterrupt::handler : AfterInterrupt::nothing;
+}
+
 bool restart_after_signal() {
   Coroutine* self = current_coroutine();
   // Also a cancellation that cannot act, as it is disabled: it must not end the next wait too. glibc's books

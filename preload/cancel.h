@@ -13,6 +13,11 @@ void cancellation_point();
 // meanwhile.
 void asynchronous_cancellation_point();
 
+// After a wait was interrupted, whose calls signal(7) lists as never restarted: runs the handlers of what is
+// pending. Without a signal it was a cancellation that cannot act, and the wait goes on.
+enum class AfterInterrupt { handler, nothing };
+AfterInterrupt after_interrupt();
+
 // After a wait ended because a signal handler ran: may the call go on (SA_RESTART, signal(7))? For calls that
 // signal(7) lists as never restarted, don't ask: give EINTR.
 bool restart_after_signal();

@@ -86,7 +86,10 @@ ssize_t read_vector(int fd, const iovec* vector, int count) {
   long total = vector_length(vector, count);
   DescriptorKind kind = descriptor_kind(fd);
   // Nothing to transfer, nothing to wait for: the kernel's answer, also to bad arguments.
-  if (total <= 0 || just_call(kind)) return return_errno<ssize_t>(sys::call(SYS_readv, fd, vector, count));
+  if (total <= 0 || just_call(kind)) {
+    cancellation_point();
+    return return_errno<ssize_t>(sys::call(SYS_readv, fd, vector, count));
+  }
   if (is_socket(kind)) {
     if (count == 1) return receive_into(fd, vector->iov_base, vector->iov_len, 0, nullptr, nullptr);
     msghdr message{};
@@ -122,6 +125,7 @@ ssize_t write_vector(int fd, const iovec* vector, int count) {
   long total = vector_length(vector, count);
   DescriptorKind kind = descriptor_kind(fd);
   if (just_call(kind) || total < 0 || (total == 0 && !is_socket(kind))) {
+    cancellation_point();
     return return_errno<ssize_t>(sys::call(SYS_writev, fd, vector, count));
   }
   if (is_socket(kind)) {

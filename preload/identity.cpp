@@ -45,6 +45,8 @@ int fill_attributes(Coroutine* target, pthread_attr_t* attributes) {
                               coroutine_detached(target) ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
   sched_param parameters{};
   parameters.sched_priority = target->schedule_priority;
+  pthread_attr_setinheritsched(attributes,
+                               target->own_policy ? PTHREAD_EXPLICIT_SCHED : PTHREAD_INHERIT_SCHED);
   pthread_attr_setschedpolicy(attributes, target->schedule_policy);
   pthread_attr_setschedparam(attributes, &parameters);
   unsigned long set[Affinity::kWords];
@@ -192,6 +194,9 @@ HOOK(int, nice, (int increment)) {
   return get_nice(self);
 }
 
+// CANCELSTATE_BITMASK of glibc's cancelhandling word.
+constexpr int kCancelDisabled = 1;
+
 // glibc marks the target. Then: a target that waits is woken; one whose cancellation is asynchronous, and
 // that glibc could not signal by its tid, gets the signal on the kernel thread that runs it.
 HOOK(int, pthread_cancel, (pthread_t thread)) {
@@ -201,7 +206,8 @@ HOOK(int, pthread_cancel, (pthread_t thread)) {
   if (target != nullptr && coroutine_ended(target)) return 0;
   int error = real::pthread_cancel(thread);
   guard_cancel_signal();
-  if (record != nullptr) {
+  // With cancellation disabled no wait is to end early; glibc's books keep the request.
+  if (record != nullptr && (tcb_cancel_state(thread) & kCancelDisabled) == 0) {
     record->interrupts.fetch_or(kInterruptCancel, std::memory_order_acq_rel);
     unpark(record);
   }

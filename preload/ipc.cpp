@@ -1,14 +1,18 @@
 // File locks, message queues, System V IPC, asynchronous I/O's waits. The kernel has a way to try each of
 // them, which comes first. A POSIX message queue is a descriptor that can be waited for; the others wait in
 // the kernel, within limits (preload/kernel_wait.h).
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "preload/cancel.h"
 #include "preload/kernel_wait.h"
 #include "preload/region.h"
+#include "preload/sync.h"
 #include "preload/transfer.h"
 #include "runtime/io/descriptor_table.h"
+#include "runtime/io/poller.h"
 
 namespace coshim {
 
@@ -122,6 +126,17 @@ HOOK(ssize_t, msgrcv, (int id, void* message, size_t size, long type, int flags)
 
 namespace {
 
+// Who has asked mq_notify(3) is not told of a message for which somebody waits, in the kernel's eyes: then
+// the wait must be there. A queue's descriptor reads as "QSIZE:... NOTIFY:... SIGNO:... NOTIFY_PID:n".
+bool somebody_is_to_be_notified(mqd_t queue) {
+  constexpr char kWho[] = "NOTIFY_PID:";
+  char text[128] = {};
+  if (sys::call(SYS_pread64, queue, text, sizeof(text) - 1, 0) <= 0) return false;
+  const char* who = strstr(text, kWho);
+  return who != nullptr && who[sizeof(kWho) - 1] != '0';
+}
+constexpr long kWaitInKernel = -EDEADLK;
+
 // A time that has passed is a try: ETIMEDOUT says that the call would wait (mq_receive(3)). Then the queue's
 // descriptor is waited for; at the end, the real call has the last word on the program's clock.
 template <typename Call>
@@ -144,11 +159,13 @@ auto with_queue(mqd_t queue, Direction direction, const timespec* until, Call&& 
       if (tried >= 0) return tried;
       int error = errno;
       errno = saved;
-      return error == ETIMEDOUT ? -EAGAIN : -error;
+      if (error != ETIMEDOUT) return -error;
+      bool notifying = direction == Direction::readable && somebody_is_to_be_notified(current);
+      return notifying ? kWaitInKernel : -EAGAIN;
     });
     if (result == -EINTR) cancellation_point();
   } while (result == -EINTR && restart_after_signal());
-  if (result != -EAGAIN) return return_errno<decltype(call(queue, until))>(result);
+  if (result != -EAGAIN && result != kWaitInKernel) return return_errno<decltype(call(queue, until))>(result);
   BlockingRegion region("mq");
   return call(queue, until);
 }
@@ -159,6 +176,15 @@ HOOK(mqd_t, mq_open, (const char* name, int flags, unsigned mode, mq_attr* attri
   mqd_t queue = real::mq_open(name, flags, mode, attributes);
   descriptor_opened(queue);
   return queue;
+}
+
+// Who is parked goes to wait in the kernel.
+HOOK(int, mq_notify, (mqd_t queue, const sigevent* event)) {
+  int result = real::mq_notify(queue, event);
+  if (result != 0 || event == nullptr || threads_are_native()) return result;
+  if (DescriptorEntry* entry = descriptor_entry_if_known(queue))
+    descriptor_event(queue, entry->generation.load(std::memory_order_acquire), EPOLLIN);
+  return result;
 }
 
 HOOK(int, mq_close, (mqd_t queue)) {

@@ -164,6 +164,8 @@ long signal_call(const Call& call) {
     case SYS_rt_sigaction:
       if (d.value != sizeof(sys::KernelSignalSet) || a.value == 32 || a.value == 33) return kNotOurs;
       return program_action(a, static_cast<const KernelAction*>(b), static_cast<KernelAction*>(c));
+    case SYS_kill:
+      return in_libc_style(hook_kill(a, b));
     case SYS_tgkill:
       return in_libc_style(hook_tgkill(a, b, c));
     case SYS_tkill: {

@@ -237,6 +237,21 @@ HOOK(int, pthread_sigqueue, (pthread_t thread, int number, const sigval value)) 
   return signal_coroutine(target, number, &info);
 }
 
+namespace {
+// The kernel takes the number of any thread for its process (kill(2)).
+pid_t process_of(pid_t number) {
+  return coroutine_by_tid(number) != nullptr ? sys::getpid() : number;
+}
+}  // namespace
+
+HOOK(int, kill, (pid_t process, int number)) {
+  return real::kill(process_of(process), number);
+}
+
+HOOK(int, sigqueue, (pid_t process, int number, const sigval value)) {
+  return real::sigqueue(process_of(process), number, value);
+}
+
 HOOK(int, tgkill, (pid_t process, pid_t tid, int number)) {
   Coroutine* target = process == sys::getpid() ? coroutine_by_tid(tid) : nullptr;
   if (target == nullptr) return real::tgkill(process, tid, number);

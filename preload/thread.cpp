@@ -27,6 +27,28 @@ struct DefaultAttributes {
   bool known = false;
 };
 DefaultAttributes g_default;  // pthread_setattr_default_np's hook forgets it
+std::atomic<bool> g_default_set{false};
+
+// What a thread without attributes is made with: null, or what pthread_setattr_default_np(3) has set.
+class AttributesInForce {
+ public:
+  explicit AttributesInForce(const pthread_attr_t* given) : given_(given) {
+    if (__builtin_expect(given != nullptr || !g_default_set.load(std::memory_order_relaxed), 1)) return;
+    copied_ = pthread_getattr_default_np(&copy_) == 0;
+    if (copied_) given_ = &copy_;
+  }
+  ~AttributesInForce() {
+    if (copied_) pthread_attr_destroy(&copy_);
+  }
+  AttributesInForce(const AttributesInForce&) = delete;
+  AttributesInForce& operator=(const AttributesInForce&) = delete;
+  const pthread_attr_t* get() const { return given_; }
+
+ private:
+  const pthread_attr_t* given_;
+  bool copied_ = false;
+  pthread_attr_t copy_;
+};
 
 void read_default_attributes() {
   pthread_attr_t attributes;
@@ -46,18 +68,20 @@ char* stack_top_of(const pthread_attr_t* attributes) {
 }
 
 // Where the attributes say nothing, it is the creator's: inherit_identity().
-void read_policy(const pthread_attr_t* attributes, CreateRequest* request) {
+int read_policy(const pthread_attr_t* attributes, CreateRequest* request) {
   int inherit = PTHREAD_INHERIT_SCHED;
   pthread_attr_getinheritsched(attributes, &inherit);
-  if (inherit == PTHREAD_INHERIT_SCHED) return;
+  if (inherit == PTHREAD_INHERIT_SCHED) return 0;
   sched_param parameters{};
   pthread_attr_getschedpolicy(attributes, &request->schedule_policy);
   pthread_attr_getschedparam(attributes, &parameters);
   request->schedule_priority = parameters.sched_priority;
   request->own_policy = true;
+  // Those with priorities, real-time ones, are native threads.
+  return request->schedule_priority == 0 ? 0 : EINVAL;
 }
 
-void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
+int read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
   if (!g_default.known) read_default_attributes();
   request->stack_size = g_default.stack_size;
   request->guard_size = g_default.guard_size;
@@ -72,11 +96,12 @@ void read_attributes(const pthread_attr_t* attributes, CreateRequest* request) {
       request->user_stack_low = top - request->stack_size;
       request->guard_size = 0;
     }
-    read_policy(attributes, request);
+    if (int refused = read_policy(attributes, request)) return refused;
   }
-  if (request->user_stack_low != nullptr) return;
+  if (request->user_stack_low != nullptr) return 0;
   if (g_config.stack_size != 0) request->stack_size = g_config.stack_size;
   if (g_config.guard_size != 0) request->guard_size = g_config.guard_size;
+  return 0;
 }
 
 sys::KernelSignalSet signal_mask_for(const pthread_attr_t* attributes) {
@@ -116,7 +141,7 @@ int read_affinity(const pthread_attr_t* attributes, CreateRequest* request) {
 }
 
 int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateRequest* request) {
-  read_attributes(attributes, request);
+  if (int refused = read_attributes(attributes, request)) return refused;
   if (request->stack_size < kMinimumStack) request->stack_size = kMinimumStack;
   request->signal_mask = signal_mask_for(attributes);
   if (int refused = read_affinity(attributes, request)) return refused;
@@ -155,8 +180,10 @@ int join_thread(Coroutine* target, pthread_t thread, void** result, Nanoseconds 
 }  // namespace
 
 HOOK(int, pthread_create,
-     (pthread_t * thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument)) {
-  if (belongs_to_go(start)) return real::pthread_create(thread, attributes, start, argument);
+     (pthread_t * thread, const pthread_attr_t* given, void* (*start)(void*), void* argument)) {
+  if (belongs_to_go(start)) return real::pthread_create(thread, given, start, argument);
+  const AttributesInForce in_force(given);
+  const pthread_attr_t* attributes = in_force.get();
   RealTimeChoice choice;
   choose_real_time(attributes, &choice);
   if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {
@@ -265,8 +292,10 @@ HOOK(void, tss_delete, (tss_t key)) {
 }
 
 HOOK(int, pthread_setattr_default_np, (const pthread_attr_t* attributes)) {
+  int error = real::pthread_setattr_default_np(attributes);
   g_default.known = false;
-  return real::pthread_setattr_default_np(attributes);
+  if (error == 0) g_default_set.store(true, std::memory_order_relaxed);
+  return error;
 }
 
 HOOK(int, sched_yield, ()) {
@@ -296,7 +325,8 @@ HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
   CreateRequest request;
   request.c11_start = start;
   request.argument = argument;
-  switch (create_thread(thread, nullptr, &request)) {
+  const AttributesInForce attributes(nullptr);
+  switch (create_thread(thread, attributes.get(), &request)) {
     case 0:
       return thrd_success;
     case ENOMEM:

@@ -26,8 +26,10 @@ template <typename Attempt>
 long await_restarting(int fd, const AwaitOptions& options, Attempt&& attempt) {
   for (;;) {
     long result = await_descriptor(fd, options, attempt);
-    if (result != -EINTR) return result;
+    if (__builtin_expect(result >= 0, 1)) return result;
+    // Also one that came after the call had begun, if nothing was transferred.
     cancellation_point();
+    if (result != -EINTR) return result;
     if (!restart_after_signal() || options.deadline != kForever) return -EINTR;
   }
 }

@@ -25,12 +25,12 @@ Nanoseconds deadline_of_milliseconds(int timeout) {
 template <typename Check>
 int wait_for_any(const pollfd* fds, size_t count, Nanoseconds deadline, Check&& check) {
   cancellation_point();
-  long result = await_any(fds, count, deadline, check);
-  if (result == -EINTR) {
+  for (;;) {
+    long result = await_any(fds, count, deadline, check);
+    if (result != -EINTR) return return_errno<int>(result);
     cancellation_point();
-    restart_after_signal();  // runs what is pending
+    if (after_interrupt() == AfterInterrupt::handler) return return_errno<int>(result);
   }
-  return return_errno<int>(result);
 }
 
 // The kernel says EINTR also to who would not wait, when a signal comes: that of a shared stack's turn

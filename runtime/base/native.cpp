@@ -26,7 +26,7 @@ bool find(Function& slot, const char* name, const char** missing) {
 bool native_initialize(const char** missing) {
   NativeFunctions& n = g_native;
   return find(g_read_clock, "clock_gettime", missing) && find(n.pthread_create, "pthread_create", missing) &&
-         find(n.pthread_join, "pthread_join", missing) && find(n.pthread_exit, "pthread_exit", missing) &&
+         find(n.pthread_join, "pthread_join", missing) &&
          find(n.pthread_key_create, "pthread_key_create", missing) &&
          find(n.pthread_getattr_default_np, "pthread_getattr_default_np", missing) &&
          find(n.dl_allocate_tls, "_dl_allocate_tls", missing) &&

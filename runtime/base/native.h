@@ -11,7 +11,6 @@ namespace coshim {
 struct NativeFunctions {
   int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   int (*pthread_join)(pthread_t, void**);
-  void (*pthread_exit)(void*);
   int (*pthread_key_create)(pthread_key_t*, void (*)(void*));
   int (*pthread_getattr_default_np)(pthread_attr_t*);
   // glibc's own, GLIBC_PRIVATE or undocumented; null where this libc lacks them.

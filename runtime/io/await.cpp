@@ -114,8 +114,13 @@ class Waiting {
     }
     for (;;) {
       park(self_, options_.deadline);
-      if (__atomic_load_n(&node_.signaled, __ATOMIC_ACQUIRE)) return follow();
-      bool interrupted = self_->interrupts.load(std::memory_order_acquire) != 0;
+      uint32_t interrupts = self_->interrupts.load(std::memory_order_acquire);
+      if (__atomic_load_n(&node_.signaled, __ATOMIC_ACQUIRE)) {
+        long result = follow();
+        // A cancellation that comes in the wait acts, whatever else has come.
+        return __builtin_expect((interrupts & kInterruptCancel) != 0, 0) ? -EINTR : result;
+      }
+      bool interrupted = interrupts != 0;
       if (!interrupted && (options_.deadline == kForever || monotonic_now() < options_.deadline)) continue;
       if (!leave()) {
         long result = follow();

@@ -126,15 +126,15 @@ bool workers_start();
 // becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
 // Puts a worker that is about to sleep among the spares; ends its kernel thread where there are enough.
-void enlist_spare(Worker* worker);
+bool enlist_spare(Worker* worker);  // false: there are enough, its thread is to end
 void workers_reset_after_fork();
 
 // worker.cpp
 // Gives the worker's processor, if it still owns one, to another worker.
 void give_up_processor(Worker* worker);
 void wake_worker(Worker* worker);
-void become_spare(Worker* worker);  // sleeps until given a processor
-void worker_loop(Worker* worker);
+bool become_spare(Worker* worker);  // sleeps until given a processor; false: its thread is to end
+void worker_loop(Worker* worker);   // returns where its thread is to end
 void resume_here(Worker* worker, Coroutine* next,
                  uintptr_t from_fs);  // all that must be set before the swap to `next`
 void push_runnable(Processor* processor, Coroutine* coroutine);

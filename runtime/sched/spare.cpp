@@ -173,12 +173,12 @@ void leave_without_worker(Processor* processor) {
   if (g_scheduler.running.load(std::memory_order_seq_cst) == 0) kick_idle_processor(processor);
 }
 
-[[noreturn]] void end_worker(Worker* worker) {
+// Its thread returns: pthread_exit() would load libgcc_s into a program that may never need it, nor have the
+// memory for it.
+void end_worker(Worker* worker) {
   worker->tid = 0;
   g_scheduler.live_workers.fetch_sub(1, std::memory_order_relaxed);
   give_back_record(worker);
-  g_native.pthread_exit(nullptr);
-  __builtin_unreachable();
 }
 
 }  // namespace
@@ -219,7 +219,7 @@ void bind_worker(Processor* processor) {
   wake_worker(spare);
 }
 
-void enlist_spare(Worker* worker) {
+bool enlist_spare(Worker* worker) {
   {
     SpinGuard guard(g_spare_lock);
     if (worker->stays || g_spare_count < kSparesKept) {
@@ -228,10 +228,11 @@ void enlist_spare(Worker* worker) {
       worker->next_spare = g_spares;
       g_spares = worker;
       ++g_spare_count;
-      return;
+      return true;
     }
   }
   end_worker(worker);
+  return false;
 }
 
 void workers_reset_after_fork() {

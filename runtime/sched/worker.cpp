@@ -275,7 +275,7 @@ bool kick_idle_processor(const Processor* except) {
   return false;
 }
 
-void become_spare(Worker* worker) {
+bool become_spare(Worker* worker) {
   hand_out_deferred_signals(worker);
   hand_timers_to_poller(worker->processor);
   worker->processor = nullptr;
@@ -283,15 +283,16 @@ void become_spare(Worker* worker) {
     count_call(worker->stuck_call, tick_counter() - worker->stuck_since);
     worker->stuck_call = nullptr;
   }
-  enlist_spare(worker);
+  if (!enlist_spare(worker)) return false;
   sleep_on_futex(worker);
+  return true;
 }
 
 void worker_loop(Worker* worker) {
   for (;;) {
     Coroutine* next = find_runnable(worker);
     if (next == nullptr) {
-      become_spare(worker);
+      if (!become_spare(worker)) return;
       continue;
     }
     if (next->shared_stack != nullptr && !step_on_shared_stack(next)) continue;

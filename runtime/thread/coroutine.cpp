@@ -161,6 +161,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->park_state.store(0, std::memory_order_relaxed);
   coroutine->schedule_policy = request.schedule_policy;
   coroutine->schedule_priority = request.schedule_priority;
+  coroutine->own_policy = request.own_policy;
   coroutine->switches = 0;
   coroutine->run_ticks = coroutine->resumed_at = 0;
   cpu_reset(coroutine);

@@ -42,6 +42,7 @@ struct KernelThreadPage {
 };
 
 SpinLock g_kernel_lock;
+KernelThreadPage g_first_kernel_threads;  // the first ones need no memory
 std::atomic<KernelThreadPage*> g_kernel_thread_pages{nullptr};
 List<Thread, &Thread::pool_link> g_free_kernel_threads;
 pthread_key_t g_kernel_key;
@@ -157,7 +158,8 @@ Thread* make_kernel_thread_record() {
     thread = g_free_kernel_threads.pop_front();
     if (thread == nullptr) {
       // A page holds many: the records of kernel threads are few.
-      auto* page = static_cast<KernelThreadPage*>(map_pages(4096));
+      bool first = g_kernel_thread_pages.load(std::memory_order_relaxed) == nullptr;
+      auto* page = first ? &g_first_kernel_threads : static_cast<KernelThreadPage*>(map_pages(4096));
       COSHIM_CHECK(page != nullptr);
       for (Thread& record : page->records) g_free_kernel_threads.push_back(new (&record) Thread);
       page->next = g_kernel_thread_pages.load(std::memory_order_relaxed);
@@ -184,6 +186,7 @@ void abandon_coroutines_after_fork(Coroutine* self) {
   for (Block* block = g_blocks.load(); block != nullptr; block = block->next) {
     for (size_t i = 0; i < block->count; ++i) {
       Coroutine* coroutine = &block->records[i];
+      if (coroutine == self) coroutine->tid = 0;  // the kernel's number is its from now on
       if (coroutine == self || coroutine->state.load() == CoroutineState::free || coroutine->fs_base == 0)
         continue;
       new (&coroutine->wait_node) WaitNode;

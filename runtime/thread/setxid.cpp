@@ -27,7 +27,11 @@ void setxid_trampoline(int signal, siginfo_t* info, void* context) {
   const uintptr_t found = current_fs_base();
   const bool other = worker != nullptr && worker->fs_base != found;
   if (other) use_identity(worker->fs_base);
+  // It calls abort() where a thread alone had changed its identity before: the program's handler is to run.
+  const uint32_t critical = t_local.critical;
+  t_local.critical = 0;
   g_glibc_handler.load(std::memory_order_acquire)(signal, info, context);
+  t_local.critical = critical;
   if (other) use_identity(found);
 }
 

@@ -164,6 +164,7 @@ struct Coroutine : Thread {
   // Attributes kept and given back (identity, DESIGN §9).
   int schedule_policy = 0;
   int schedule_priority = 0;
+  bool own_policy = false;  // not inherited: given with the attributes
   int nice = 0;
   bool nice_set = false;
   Affinity* affinity = nullptr;  // null: the process's
