@@ -104,6 +104,15 @@ void begin_with(Worker* worker) {
   account_of(current, from_ticks(current->run_ticks) + (running < clock ? running : clock), worker, clock);
 }
 
+// One that began to run while accounting did may have been seen by neither.
+CpuAccount* find_running(const Coroutine* coroutine) {
+  CriticalSection critical;
+  for (Worker* worker = g_scheduler.workers.load(); worker != nullptr; worker = worker->next) {
+    if (worker->current.load(std::memory_order_acquire) == coroutine) begin_with(worker);
+  }
+  return coroutine->cpu_account.load(std::memory_order_acquire);
+}
+
 SpinLock g_begin_lock;
 
 void begin_accounting(CpuAccounting wanted) {
@@ -164,6 +173,7 @@ void cpu_enter(Worker* worker, Coroutine* coroutine) {
 Nanoseconds cpu_time_of(Coroutine* coroutine) {
   begin_accounting(CpuAccounting::time);
   CpuAccount* account = coroutine->cpu_account.load(std::memory_order_acquire);
+  if (account == nullptr) account = find_running(coroutine);
   if (account == nullptr) return from_ticks(coroutine->run_ticks);
   for (int tries = 0;; ++tries) {
     if (tries > 100) sys::yield();

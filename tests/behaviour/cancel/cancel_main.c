@@ -6,14 +6,17 @@
 #include <sys/wait.h>
 
 static pthread_t main_thread;
+static volatile int cleaned;
 
 static void clean(void* name) {
   SAY("main cancelled in %s", (const char*)name);
+  cleaned = 1;
 }
 
 static void* cancel_main(void* argument) {
   nap(30);
   CHECK(pthread_cancel(main_thread) == 0);
+  while (!cleaned) nap(1);
   nap(30);
   SAY("the other thread ends");
   return argument;
