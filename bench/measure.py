@@ -29,13 +29,16 @@ class Programs:
             environment |= {"COSHIM_STACK_MODE": run, "COSHIM_SHARED_STACKS": "1"}
         return {**environment, "LD_PRELOAD": self.library, **self.settings} if run in ("shim", *STACK_MODES) else environment
 
-    def start(self, arguments, run="native", role="server"):
-        """`run`: "shim" preloads the library, anything else does not."""
+    def path(self, name):
+        return os.path.join(self.build, "bench", name)
+
+    def start(self, arguments, run="native", role="server", settings=None):
+        """`run`: "shim" preloads the library, anything else does not. `settings`: for this run alone."""
         core = self.pins[role]
-        command = [os.path.join(self.build, "bench", arguments[0]), *map(str, arguments[1:])]
+        command = [self.path(arguments[0]), *map(str, arguments[1:])]
         # Pinned before exec: the shim takes its number of workers from the affinity mask.
         pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
-        return Program(subprocess.Popen(command, env=self.environment(run), preexec_fn=pin, bufsize=0,
+        return Program(subprocess.Popen(command, env={**self.environment(run), **(settings or {})}, preexec_fn=pin, bufsize=0,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE), " ".join(map(str, arguments)))
 
 

@@ -19,10 +19,12 @@ import sys
 
 sys.dont_write_bytecode = True  # nothing is left in the source tree
 
+import idle
+import save
 from measure import Disturbed, Failed, MemoryGrowth, Programs
 from table import Goal, Table
 
-SECTIONS = ("switch", "stacks", "create", "mutex", "condition", "memory", "echo", "churn")
+SECTIONS = ("switch", "stacks", "create", "mutex", "condition", "memory", "idle", "save", "echo", "churn")
 SPARE_DESCRIPTORS = 64  # beyond one a connection: the listener, the shim's own, standard streams
 
 MEMORY_ATTEMPTS = 5
@@ -208,6 +210,9 @@ class Bench:
         for section in ("stacks", "memory", "echo", "churn"):
             if section in self.options.only:
                 getattr(self, "run_" + section)()
+        for module in (idle, save):
+            if module.__name__ in self.options.only:
+                module.run(self)
         self.table.summary()
 
 

@@ -32,7 +32,7 @@ class Reach {
   Reach& operator=(const Reach&) = delete;
 
  private:
-  static constexpr int kMost = 16;
+  static constexpr int kMost = 6;  // on the stack of every thread that waits
 
   void walk() {}
   template <typename First, typename... Rest>

@@ -37,8 +37,7 @@ struct DebuggerInterface {
   // Hidden kernel threads that run coroutines: a list.
   const void* first_worker;  // where the pointer to it is
   uint32_t worker_next, worker_tid, worker_current;
-  // The compact stack: where the stretch lies, its length in pages; after the head a bitmap of its words,
-  // then those.
+  // The compact stack: where the stretch lies, its length in pages; after the head what compact.h shows.
   uint32_t compact_low, compact_pages, compact_head;
   // In a record, for shared stacks: pointer to the stack (null: its own), to the copy of its live bytes and
   // their number, FreezeState, the ucontext_t that it was frozen in and how often it was.

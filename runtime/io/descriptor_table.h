@@ -34,19 +34,20 @@ struct alignas(64) DescriptorEntry {
   // A hook saw it opened. If not (inherited, or opened inside libc, as syslog does), it may also be closed
   // and opened again unseen: then what we know is verified before each wait.
   bool seen_opened = false;
-  uint64_t inode = 0;                          // of one that nobody saw opened, when its kind was learned
-  bool never_skip = false;                     // HUP, RDHUP, ERR or PRI seen: always try before parking
-  std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
+  bool never_skip = false;  // HUP, RDHUP, ERR or PRI seen: always try before parking
   bool nonblocking = false;
+  uint8_t without_nowait = 0;                  // directions in which RWF_NOWAIT gave EOPNOTSUPP
+  uint8_t accepts = 0;                         // a listener: 1 TCP, 2 other, 0 not asked yet
+  uint8_t timeouts_known = 0;                  // bit per Direction
+  std::atomic<uint32_t> nonblocking_epoch{0};  // flags epoch for which `nonblocking` holds; 0: ask
   uint32_t exclusive_epoch =
       0;  // == g_fork_epoch: made here since the last fork, nobody else has the description
-  uint8_t without_nowait = 0;  // directions in which RWF_NOWAIT gave EOPNOTSUPP
-  uint8_t accepts = 0;         // a listener: 1 TCP, 2 other, 0 not asked yet
-  uint32_t moved_users = 0;    // a hidden number that waiters of a closed descriptor still use
-  uint8_t timeouts_known = 0;  // bit per Direction
+  uint32_t moved_users = 0;  // a hidden number that waiters of a closed descriptor still use
+  uint64_t inode = 0;        // of one that nobody saw opened, when its kind was learned
   Nanoseconds timeout[2] = {kForever, kForever};  // as intervals
   WaiterList waiters[2];
 };
+static_assert(sizeof(DescriptorEntry) == 128, "two cache lines");
 
 constexpr int kMaximumDescriptors = 1 << 22;
 

@@ -28,32 +28,70 @@ uint64_t bits_of(const uint64_t* group, const char* live) {
   return bits;
 }
 
+enum Tag : unsigned { kZeroAbove, kOwnAbove, kLatestAbove, kWhole };
+
+class Tagger {
+ public:
+  explicit Tagger(const char* low) : own_high_(reinterpret_cast<uintptr_t>(low) >> 32) {}
+  Tag tag(uint64_t word) {
+    uint64_t high = word >> 32;
+    if (high == 0) return kZeroAbove;
+    if (high == own_high_) return kOwnAbove;
+    if (high == latest_high_) return kLatestAbove;
+    latest_high_ = high;
+    return kWhole;
+  }
+
+ private:
+  uint64_t own_high_, latest_high_ = 0;
+};
+
 }  // namespace
 
-size_t compact_size(const char* low, size_t pages, const char* live) {
+CompactStack compact_measure(const char* low, size_t pages, const char* live) {
   Groups groups = live_groups(low, pages, live);
-  size_t words = 0;
+  Tagger tagger(low);
+  size_t words = 0, pieces = 0;
   for (size_t i = groups.first; i < groups.end; ++i) {
-    words += static_cast<size_t>(__builtin_popcountll(bits_of(groups.low + i * kGroup, live)));
+    const uint64_t* group = groups.low + i * kGroup;
+    for (uint64_t bits = bits_of(group, live); bits != 0; bits &= bits - 1, ++words) {
+      pieces += tagger.tag(group[__builtin_ctzll(bits)]) == kWhole ? 2 : 1;
+    }
   }
-  return sizeof(CompactStack) + 8 * (pages * kPageWords / kGroup + words);
+  return {const_cast<char*>(low), static_cast<uint32_t>(pages), static_cast<uint32_t>(words), pieces};
 }
 
-CompactStack* compact_encode(void* area, const char* low, size_t pages, const char* live) {
+CompactStack* compact_encode(void* area, const CompactStack& measured, const char* live) {
   auto* stack = static_cast<CompactStack*>(area);
-  stack->low = const_cast<char*>(low);
-  stack->pages = static_cast<uint32_t>(pages);
-  Groups groups = live_groups(low, pages, live);
+  *stack = measured;
+  Groups groups = live_groups(stack->low, stack->pages, live);
   uint64_t* bitmap = stack->bitmap();
-  uint64_t* out = bitmap + stack->bitmap_words();
+  auto* tags = const_cast<uint64_t*>(stack->tags());
+  auto* piece = const_cast<uint32_t*>(stack->pieces());
   memset(bitmap, 0, groups.first * 8);
+  memset(tags, 0, stack->tag_words() * 8);
+  Tagger tagger(stack->low);
+  size_t index = 0;
   for (size_t i = groups.first; i < groups.end; ++i) {
     const uint64_t* group = groups.low + i * kGroup;
     bitmap[i] = bits_of(group, live);
-    for (uint64_t bits = bitmap[i]; bits != 0; bits &= bits - 1) *out++ = group[__builtin_ctzll(bits)];
+    for (uint64_t bits = bitmap[i]; bits != 0; bits &= bits - 1, ++index) {
+      uint64_t word = group[__builtin_ctzll(bits)];
+      Tag tag = tagger.tag(word);
+      tags[index / 32] |= uint64_t{tag} << index % 32 * 2;
+      *piece++ = static_cast<uint32_t>(word);
+      if (tag == kWhole) *piece++ = static_cast<uint32_t>(word >> 32);
+    }
   }
-  stack->word_count = static_cast<uint32_t>(out - (bitmap + stack->bitmap_words()));
   return stack;
+}
+
+uint64_t CompactWords::next() {
+  auto tag = static_cast<unsigned>(tags_[index_ / 32] >> index_ % 32 * 2) & 3;
+  ++index_;
+  uint64_t low = *piece_++;
+  if (tag == kWhole) latest_high_ = *piece_++;
+  return low | (tag == kZeroAbove ? 0 : tag == kOwnAbove ? own_high_ : latest_high_) << 32;
 }
 
 void CompactReader::read_page(char* page) {
@@ -62,7 +100,7 @@ void CompactReader::read_page(char* page) {
   for (size_t group = 0; group < kPageWords / kGroup; ++group) {
     auto* out = reinterpret_cast<uint64_t*>(page) + group * kGroup;
     for (uint64_t bits = bitmap[group]; bits != 0; bits &= bits - 1)
-      out[__builtin_ctzll(bits)] = *next_word_++;
+      out[__builtin_ctzll(bits)] = words_.next();
   }
   ++page_;
 }
@@ -77,7 +115,8 @@ bool compact_word_at(const CompactStack* stack, uintptr_t address, uint64_t* wor
   if ((bitmap[index / kGroup] & bit) == 0) return true;
   size_t before = static_cast<size_t>(__builtin_popcountll(bitmap[index / kGroup] & (bit - 1)));
   for (size_t i = 0; i < index / kGroup; ++i) before += static_cast<size_t>(__builtin_popcountll(bitmap[i]));
-  *word = stack->words()[before];
+  CompactWords words(stack);
+  for (size_t i = 0; i <= before; ++i) *word = words.next();
   return true;
 }
 

@@ -113,10 +113,8 @@ class Batch {
         save_run(first, end);
       }
     } else {
-      for (size_t i = 0; i < count_; ++i) {
-        pager_drop(members_[i].extent.below);
-        let_go(members_[i].coroutine);
-      }
+      drop_below(0, count_);
+      for (size_t i = 0; i < count_; ++i) let_go(members_[i].coroutine);
     }
     count_ = 0;
     return handled;
@@ -191,17 +189,24 @@ class Batch {
       }
     }
     size_t taken = pager_take_away(run, stretches, encoded);
-    for (size_t i = first; i < end; ++i) pager_drop(members_[i].extent.below);
+    drop_below(first, end);
     for (size_t i = 0; i < left; ++i) let_go(without[i]);
     for (size_t i = 0; i < encoded; ++i) end_save(with_copy[i], i < taken);
   }
 
+  void drop_below(size_t first, size_t end) {
+    Stretch stretches[kBatch];
+    size_t count = 0;
+    for (size_t i = first; i < end; ++i) stretches[count++] = members_[i].extent.below;
+    pager_drop(stretches, count);
+  }
+
   bool encode(const Member& member) {
     const Stretch& pages = member.extent.pages;
-    size_t size = compact_size(pages.low, pages.size / kPage, member.extent.live);
-    void* area = acquire_save_area(size);
+    CompactStack measured = compact_measure(pages.low, pages.size / kPage, member.extent.live);
+    void* area = acquire_save_area(measured.size());
     if (area == nullptr) return false;
-    member.coroutine->saved = compact_encode(area, pages.low, pages.size / kPage, member.extent.live);
+    member.coroutine->saved = compact_encode(area, measured, member.extent.live);
     return true;
   }
 

@@ -137,20 +137,30 @@ void pager_thaw(const Stretch& run) {
   }
 }
 
+namespace {
+
+// One call for all of them, where the kernel has it for the calling process. False: none was done, or not
+// all.
+bool advise_all(const Stretch* stretches, size_t count, int advice) {
+  if (count < 2 || count > kVector || g_no_vectors.load(std::memory_order_relaxed)) return false;
+  iovec vector[kVector];
+  size_t total = 0, used = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (stretches[i].size == 0) continue;
+    vector[used++] = {stretches[i].low, stretches[i].size};
+    total += stretches[i].size;
+  }
+  long done = sys::call(SYS_process_madvise, kSelf, vector, used, advice, 0);
+  if (done < 0) g_no_vectors.store(true, std::memory_order_relaxed);
+  return done == static_cast<long>(total);
+}
+
+}  // namespace
+
 size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t count) {
   bool closed = change_protection(run, PROT_NONE) == 0;
   size_t taken = 0;
-  if (closed && count > 1 && !g_no_vectors.load(std::memory_order_relaxed)) {
-    iovec vector[kVector];
-    size_t total = 0;
-    for (size_t i = 0; i < count; ++i) {
-      vector[i] = {stretches[i].low, stretches[i].size};
-      total += stretches[i].size;
-    }
-    long done = sys::call(SYS_process_madvise, kSelf, vector, count, kGuardInstall, 0);
-    if (done == static_cast<long>(total)) taken = count;
-    if (done < 0) g_no_vectors.store(true, std::memory_order_relaxed);
-  }
+  if (closed && advise_all(stretches, count, kGuardInstall)) taken = count;
   while (closed && taken < count &&
          sys::call(SYS_madvise, stretches[taken].low, stretches[taken].size, kGuardInstall) == 0) {
     ++taken;
@@ -159,8 +169,11 @@ size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t coun
   return taken;
 }
 
-void pager_drop(const Stretch& stretch) {
-  if (stretch.size != 0) sys::call(SYS_madvise, stretch.low, stretch.size, MADV_DONTNEED);
+void pager_drop(const Stretch* stretches, size_t count) {
+  if (advise_all(stretches, count, MADV_DONTNEED)) return;
+  for (size_t i = 0; i < count; ++i) {
+    if (stretches[i].size != 0) sys::call(SYS_madvise, stretches[i].low, stretches[i].size, MADV_DONTNEED);
+  }
 }
 
 void pager_bring_back(void* low, const void* contents, size_t size) {

@@ -38,7 +38,7 @@ void pager_thaw(const Stretch& run);
 // others have their pages still (a locked mapping). All of `run` is unreachable for a moment.
 size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t count);
 // Gives back what lies there, without a guard: the next touch finds zeros.
-void pager_drop(const Stretch& stretch);
+void pager_drop(const Stretch* stretches, size_t count);
 // `contents` is page-aligned.
 void pager_bring_back(void* low, const void* contents, size_t size);
 // The child of a fork, which is alone and has no userfaultfd: makes the stretch accessible, zeroed.

@@ -85,7 +85,7 @@ Coroutine* acquire_coroutine() {
   if (g_tid_base == 0) g_tid_base = static_cast<uint32_t>(sys::getpid()) * 0x9E3779B1U | 1;
   Coroutine* coroutine = g_free;
   if (coroutine != nullptr) {
-    g_free = coroutine->pool_next;
+    g_free = coroutine->queue_next;
   } else {
     if (g_fresh_left == 0 && !add_block()) return nullptr;
     coroutine = g_fresh++;
@@ -101,7 +101,7 @@ Coroutine* acquire_coroutine() {
 void release_coroutine(Coroutine* coroutine) {
   SpinGuard guard(g_lock);
   coroutine->state.store(CoroutineState::free, std::memory_order_relaxed);
-  coroutine->pool_next = g_free;
+  coroutine->queue_next = g_free;
   g_free = coroutine;
   --g_alive;
 }

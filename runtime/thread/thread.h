@@ -101,11 +101,18 @@ struct Coroutine : Thread {
   void* stack_pointer = nullptr;  // valid while not running
   uintptr_t fs_base = 0;          // its struct pthread: the program's pthread_t
   sys::KernelSignalSet signal_mask = 0;
-  Coroutine* queue_next = nullptr;  // run queue
+  Coroutine* queue_next = nullptr;  // run queue; while it is free, the pool
   Processor* processor = nullptr;   // the last one that ran it
   Worker* worker = nullptr;         // t_local.worker as of the last switch to it, found without FS base
   std::atomic<CoroutineState> state{CoroutineState::free};
   std::atomic<Residency> residency{Residency::resident};
+  // Bound: waits on its kernel thread (COSHIM_NATIVE names it, or its policy is a real-time one).
+  std::atomic<bool> bound{false};
+  bool bound_by_name = false;
+  bool policy_in_force = false;  // the kernel thread underneath has its real-time policy
+  bool user_stack = false;
+  bool exit_called = false;  // pthread_exit was called: `result` is its value
+  bool nice_set = false;
   uint64_t switches = 0;
   // Time on a kernel thread, blocking regions not counted, in ticks. The clock is read where a switch knows
   // the time anyhow, so what was measured wrongly here is right on average.
@@ -118,10 +125,10 @@ struct Coroutine : Thread {
   uint32_t timer_index = 0;
 
   // Elastic stacks (runtime/stack/elastic.h).
-  CompactStack* saved = nullptr;
-  uint64_t resident_since = 0;       // tick_counter() when it was last brought back
-  uint64_t left_alone = 0;           // wait_since of a wait during which it is not to be saved or trimmed
   std::atomic<uint32_t> reached{0};  // system calls in progress that were given an address in it
+  CompactStack* saved = nullptr;
+  uint64_t resident_since = 0;  // tick_counter() when it was last brought back
+  uint64_t left_alone = 0;      // wait_since of a wait during which it is not to be saved or trimmed
 
   // Shared stacks (runtime/stack/shared_stack.h); null: its stack is its own.
   SharedStack* shared_stack = nullptr;
@@ -137,43 +144,33 @@ struct Coroutine : Thread {
   void* stack_low = nullptr;  // the bounds that pthread_getattr_np reports
   size_t stack_size = 0;
   size_t guard_size = 0;
-  bool user_stack = false;
   void* (*start_routine)(void*) = nullptr;
   int (*c11_start)(void*) = nullptr;  // thrd_create's routine, which returns int
   void* argument = nullptr;
   void* result = nullptr;
   KeptMutex* kept_mutexes = nullptr;  // process-shared robust ones that it holds (robust.h)
-  bool exit_called = false;           // pthread_exit was called: `result` is its value
+  std::atomic<int> join_state{0};     // JoinState
   // Cancelled while its cancellation was asynchronous: glibc's signal is still to be sent (signals.h).
   std::atomic<bool> cancel_signal_due{false};
-  std::atomic<int> join_state{0};            // JoinState
-  SpinLock join_lock;                        // guards the hand-over of the end to the joiner
+  bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by signals.cpp's lock
+  bool attention_left = false;               // an attention was sent to it there; guarded by the same lock
+  PlaceKind place{};                         // in a blocking region of which there may be so many
   Coroutine* joining = nullptr;              // whom it is joining, for EDEADLK
   std::atomic<uint64_t> pending_signals{0};  // sent by pthread_kill, not yet taken
   QueuedSignal* queued_signals = nullptr;    // their values and repetitions; guarded by signals.cpp's lock
-  bool in_signal_wait = false;               // in sigwait(), sigsuspend(), ...; guarded by the same lock
-  bool attention_left = false;               // an attention was sent to it there; guarded by the same lock
-  PlaceKind place{};                         // in a blocking region of which there may be so many
   WaitNode* poll_nodes = nullptr;            // for poll-like waits; grows, stays with the record
   uint32_t poll_capacity = 0;
   uint32_t polled = 0;           // in WaitKind::polling: the length of wait_object
   stack_t alternate_stack = {};  // sigaltstack(2); ss_sp null: none
   char name[16] = {};
-  bool named = false;       // `name` counts; else main's name does
   uint64_t created_at = 0;  // tick_counter()
   // Attributes kept and given back (identity, DESIGN §9).
   int schedule_policy = 0;
   int schedule_priority = 0;
   bool own_policy = false;  // not inherited: given with the attributes
   int nice = 0;
-  bool nice_set = false;
+  bool named = false;            // `name` counts; else main's name does
   Affinity* affinity = nullptr;  // null: the process's
-  // Bound: waits on its kernel thread (COSHIM_NATIVE names it, or its policy is a real-time one).
-  std::atomic<bool> bound{false};
-  bool bound_by_name = false;
-  bool policy_in_force = false;  // the kernel thread underneath has its real-time policy
-
-  Coroutine* pool_next = nullptr;
 };
 
 // The thread-local words of ours. Initial-exec, so "who am I" is one FS-relative load. A coroutine's are its

@@ -212,24 +212,32 @@ class StackElsewhere:
         return gdb.Value(self.read(int(address), value.type.sizeof), value.type)
 
 
+def whole_words(tags, count):
+    return sum(tags >> 2 * index & 3 == 3 for index in range(count))
+
+
 def compact_stack(interface, at):
-    """An elastic stack whose pages were given back (runtime/stack/compact.h): a bitmap of its words that are not zero, and those."""
-    pages = number(at + interface.compact_pages)
+    """An elastic stack whose pages were given back (runtime/stack/compact.h): a bitmap of its words that are not zero, tags, and
+    those words in pieces of 32 bits."""
+    low, pages = word(at + interface.compact_low), number(at + interface.compact_pages)
 
     def fetch():
         bitmap = read(at + interface.compact_head, pages * 64)
         place = at + interface.compact_head + len(bitmap)
         count = bin(int.from_bytes(bitmap, "little")).count("1")
-        words, contents = read(place, 8 * count), bytearray(pages * 4096)
-        taken = 0
+        tags = int.from_bytes(read(place, (count + 31) // 32 * 8), "little")
+        pieces = struct.iter_unpack("<I", read(place + (count + 31) // 32 * 8, 4 * count + 4 * whole_words(tags, count)))
+        contents, latest = bytearray(pages * 4096), 0
         for index, byte in enumerate(bitmap):
             for bit in range(8):
                 if byte >> bit & 1:
-                    contents[64 * index + 8 * bit:64 * index + 8 * bit + 8] = words[taken:taken + 8]
-                    taken += 8
+                    piece, tag = next(pieces)[0], tags & 3
+                    tags >>= 2
+                    latest = next(pieces)[0] if tag == 3 else latest
+                    struct.pack_into("<II", contents, 64 * index + 8 * bit, piece, (0, low >> 32, latest, latest)[tag])
         return bytes(contents)
 
-    return StackElsewhere(word(at + interface.compact_low), pages * 4096, fetch)
+    return StackElsewhere(low, pages * 4096, fetch)
 
 
 def copied_stack(low, copy, size):
