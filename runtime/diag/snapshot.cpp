@@ -231,6 +231,7 @@ bool Snapshot::try_coroutine(Coroutine* coroutine, ThreadRecord* record) {
   record->switches = coroutine->switches;
   keep_name(record, coroutine->name);
   record->wait = coroutine->wait_kind;
+  std::atomic_signal_fence(std::memory_order_acquire);
   record->object = coroutine->wait_object;
   if (record->wait == WaitKind::blocked_call) record->call = static_cast<const char*>(record->object);
   record->polled = coroutine->polled;
@@ -251,11 +252,11 @@ bool Snapshot::try_coroutine(Coroutine* coroutine, ThreadRecord* record) {
   bool stands = record->state == CoroutineState::parked || record->state == CoroutineState::runnable;
   if (stands && slot != nullptr && pointer > slot->stack_low && pointer < slot->stack_top)
     record->stack_used = static_cast<size_t>(slot->stack_top - pointer);
-  if (stands && coroutine->shared_stack != nullptr) record->stack_used = shared_stack_bytes(coroutine).size;
+  if (stands && g_shared_stacks) record->stack_used = shared_stack_bytes(coroutine).size;
   if (slot != nullptr && !record->stack_is_user) record->stack_touched = touched_bytes(slot);
   if (coroutine->switches != record->switches || coroutine->id != record->id ||
       coroutine->state.load(std::memory_order_acquire) != record->state ||
-      coroutine->wait_kind != record->wait) {
+      coroutine->wait_kind != record->wait || coroutine->wait_object != record->object) {
     return false;
   }
   // The innermost frame is the switch itself, which has two places to switch at: no difference to anybody.
@@ -303,7 +304,9 @@ void Snapshot::take_kernel_thread(pid_t tid, const char* name) {
   size_t count = 0;
   if (thread != nullptr && walk_blocked(unwinder_, thread, frames, &count)) {
     record->wait = thread->wait_kind;
+    std::atomic_signal_fence(std::memory_order_acquire);
     record->object = thread->wait_object;
+    if (thread->wait_kind != record->wait) record->wait = WaitKind::none;  // it goes on
     record->since = thread->wait_since;
     record->state = CoroutineState::parked;
   } else {

@@ -28,8 +28,7 @@ BlockingCall begin_blocking(const char* call_name, bool likely_long, const Unwin
   Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;
   uint64_t now = tick_counter();
-  self->wait_kind = WaitKind::blocked_call;
-  self->wait_object = call_name;
+  set_wait(self, WaitKind::blocked_call, call_name);
   self->wait_since = now;
   worker->blocking_since.store(now, std::memory_order_relaxed);
   worker->blocking_call.store(call_name, std::memory_order_release);

@@ -223,14 +223,15 @@ bool load_shared_stack(Coroutine* coroutine, void* stack_pointer) {
 }
 
 StackBytes shared_stack_bytes(const Coroutine* coroutine) {
-  const SharedStack* stack = coroutine->shared_stack;
+  // It may end meanwhile.
+  const SharedStack* stack = __atomic_load_n(&coroutine->shared_stack, __ATOMIC_RELAXED);
+  if (stack == nullptr) return {nullptr, 0, 0};
   if (stack->occupant != coroutine) {
     return {static_cast<const char*>(coroutine->saved_bytes),
             reinterpret_cast<uintptr_t>(stack->top) - coroutine->saved_size, coroutine->saved_size};
   }
-  return {static_cast<const char*>(coroutine->stack_pointer),
-          reinterpret_cast<uintptr_t>(coroutine->stack_pointer),
-          live_size(coroutine, coroutine->stack_pointer)};
+  const auto* live = static_cast<const char*>(coroutine->stack_pointer);
+  return {live, reinterpret_cast<uintptr_t>(live), static_cast<size_t>(stack->top - live)};
 }
 
 void for_each_shared_stack(void (*visit)(SharedStack*, void*), void* context) {

@@ -68,7 +68,7 @@ bool load_shared_stack(Coroutine* coroutine, void* stack_pointer);
 bool save_shared_stack(Coroutine* coroutine, const void* stack_pointer);
 
 // Where the live bytes of a coroutine that does not run are at the moment: `bytes` is what belongs at
-// `address`. For the dump; may be out of date when it returns.
+// `address`. For the dump; may be out of date when it returns. A size of 0: it has no shared stack.
 struct StackBytes {
   const char* bytes;
   uintptr_t address;

@@ -90,6 +90,14 @@ struct Thread {
   ListLink<Thread> pool_link;
 };
 
+// The kind tells what the object is, so it is set after it, and taken away first: the dump must not take a
+// descriptor for a pointer.
+inline void set_wait(Thread* thread, WaitKind kind, const void* object) {
+  thread->wait_object = object;
+  std::atomic_signal_fence(std::memory_order_release);
+  thread->wait_kind = kind;
+}
+
 enum class PlaceKind : uint8_t;
 
 enum class CoroutineState : uint8_t { free, starting, runnable, running, parked, finished };

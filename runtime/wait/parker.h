@@ -31,8 +31,7 @@ class WaitReason {
  public:
   WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true)
       : self_(self), handlers_before_(t_local.handlers_run) {
-    self->wait_kind = kind;
-    self->wait_object = object;
+    set_wait(self, kind, object);
     self->interruptible = interruptible;
     t_local.no_restart = false;
     if (!t_local.signals_deferred) forget_interrupt();  // of an earlier wait, which did not ask
