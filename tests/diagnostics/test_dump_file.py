@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -50,6 +51,23 @@ class DumpFile(unittest.TestCase):
         self.finish(started)
         self.assertEqual(started.errors(), "")
         self.assertEqual(os.listdir(self.scratch), ["stderr"])
+
+    def test_no_file_is_opened_before_it_is_asked_for(self):
+        """As the kernel sees it: nothing of the diagnostics' is opened or mapped, no thread of theirs made, in a whole life."""
+        if shutil.which("strace") is None:
+            self.skipTest("strace is not installed")
+        trace = os.path.join(self.scratch, "trace")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COSHIM_")}
+        traced = subprocess.run(["strace", "-f", "-o", trace, "-e", "trace=file,process,prctl", "-E", f"LD_PRELOAD={LIBRARY}",
+                                 "-E", f"COSHIM_DUMP_PATH={self.scratch}/dump", program("crowd"), "20"], env=environment, input=b"\n",
+                                capture_output=True, timeout=60, check=False)
+        text = read(trace)
+        if "PTRACE" in traced.stderr.decode() and "ready" not in traced.stdout.decode():
+            self.skipTest("strace may not trace here")
+        self.assertEqual(traced.returncode, 0, traced.stderr)
+        self.assertIn("coshim/monitor", text)
+        for word in ("/dev/shm", self.scratch, "coshim/dump", "/proc/self/task", ".debug"):
+            self.assertNotIn(word, text)
 
     def test_private_mode_whatever_the_umask(self):
         before = os.umask(0)

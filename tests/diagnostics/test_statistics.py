@@ -3,8 +3,10 @@
 
 import os
 import re
+import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +14,9 @@ import unittest
 
 from diagnostics import (ASK_STATISTICS, LIBRARY, Program, ask_statistics, kernel_threads, program, queue,
                          read_statistics, shared_file, wait_until)
+
+
+LAUNCHER = os.environ.get("COSHIM_TEST_LAUNCHER", "")
 
 
 class Case(unittest.TestCase):
@@ -107,6 +112,28 @@ class Live(Case):
         with open(target, encoding="ascii") as file:
             self.assertEqual(file.read(), "precious")
         self.assertEqual(started.end(), 0)
+
+    def test_of_a_killed_process(self):
+        """Its file stays; whoever asks is told that it has ended, and the next one with its number replaces the file."""
+        def stats(pid):
+            return subprocess.run([LAUNCHER, "stats", str(pid)], capture_output=True, text=True, timeout=60, check=False)
+
+        killed = self.start("crowd", "3")
+        killed.wait_for_line("ready")
+        ask_statistics(killed.pid)
+        killed.process.kill()
+        killed.process.wait()
+        path = shared_file(killed.pid, "stats")
+        self.assertTrue(os.path.exists(path))
+        asked = stats(killed.pid)
+        self.assertEqual((asked.returncode, asked.stdout, asked.stderr.count("\n")), (66, "", 1), asked)
+        started = self.start("crowd", "5")
+        started.wait_for_line("ready")
+        shutil.copy(path, shared_file(started.pid, "stats"))
+        asked = stats(started.pid)
+        self.assertRegex(asked.stdout, r"(?m)^alive +5$")
+        self.assertEqual(started.end(), 0)
+        self.assertFalse(os.path.exists(shared_file(started.pid, "stats")))
 
     def test_a_child_leaves_its_parents_file(self):
         """The child of a fork ends: the file is its parent's."""

@@ -163,6 +163,9 @@ def check_prometheus(pid, connections):
             tool.expect(types[match[1]] == "gauge" or match[1].endswith("_total"), f"Prometheus: a counter's name: {line}")
             tool.expect('job="a \\"b\\" \\\\c"' in match[2], f"Prometheus: the label: {line}")
             seen.add((match[1], match[2]))
+    if shutil.which("promtool"):  # Prometheus's own opinion
+        opinion = tool.run("promtool", "check", "metrics", input=text)
+        tool.expect(opinion.returncode == 0 and not opinion.stdout + opinion.stderr, "promtool", opinion)
     alive = re.search(rf"^coshim_threads_alive\{{.*\}} ({value})$", text, re.M)
     tool.expect(float(alive[1]) >= connections and len(types) > 25, "Prometheus: the figures", text)
 
