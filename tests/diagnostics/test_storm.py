@@ -34,7 +34,7 @@ class Storm(unittest.TestCase):
         path, looked_at = shared_file(started.pid, "dump"), 0
         monitor = wait_until(lambda: monitor_of(started.pid), "the monitor")
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end or looked_at < 4:
             self.assertIsNone(started.process.poll(), started.errors())
             queue(started.pid, ASK_DUMP_JSON if looked_at % 2 == 0 else ASK_DUMP_TEXT, tid=monitor)
             wait_until(lambda: os.path.exists(path), "a dump")
@@ -48,7 +48,6 @@ class Storm(unittest.TestCase):
             else:
                 self.assertTrue(text.startswith("=== coshim") and text.endswith("=== end of dump ===\n"), text)
             looked_at += 1
-        self.assertGreater(looked_at, 3)
 
     def check(self, kind):
         for mode in ("elastic", "shared", "private"):
