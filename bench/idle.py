@@ -1,6 +1,7 @@
 """What an idle thread costs in each stack mode, beside native threads and goroutines in one run; and 1,000,000 of them in one
 unmodified program: half asleep, half on a condition, and as many as descriptors allow in read."""
 import os
+import resource
 import statistics
 import time
 
@@ -21,6 +22,7 @@ COUNT, MILLION = 20000, 1000000
 QUICK_COUNT, QUICK_MILLION = 4000, 100000
 BYTES_NEEDED = 14000  # of free memory for each thread, before its stack is saved
 SETTLED_SECONDS = 20
+DESCRIPTORS_EACH, SPARE_DESCRIPTORS = 3, 64  # a pair, and Go's copy of one
 
 
 def saved_memory(program):
@@ -56,30 +58,33 @@ def middle(results):
 
 
 def each_thread(bench):
-    count = QUICK_COUNT if bench.options.quick else COUNT
-    bench.table.section(f"Each of {count:,} idle threads, by stack mode, all of it; bound: a goroutine in a network read, or the goal")
+    most = QUICK_COUNT if bench.options.quick else COUNT
+    in_read = min(most, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS) // DESCRIPTORS_EACH)
+    bench.table.section(f"Each of {most:,} idle threads ({in_read:,} in read), by stack mode, all of it; bound: a goroutine, or the goal")
 
-    def measured(what, command, settings):
+    def measured(what, program, kind, settings):
+        count = in_read if kind in (None, "read") else most
+        command = [program, count] + ([kind] if kind else [])
         return together(bench.repeated(what, ["it"], lambda _: bench.undisturbed(
             what, lambda: of_each(bench.programs, command, count, settings)))["it"])
 
     goroutine = None
     if os.path.exists(bench.programs.path("idle_goroutines")):
-        results = measured("goroutine in a network read", ["idle_goroutines", count], None)
+        results = measured("goroutine in a network read", "idle_goroutines", None, None)
         goroutine = middle(results)
         bench.memory_rows("goroutine in a network read", {"bare": results})
     else:
         print("goroutines: not measured, no Go compiler was found when this was built (golang-go)")
     native = {}
     for kind in KINDS:
-        results = measured(f"thread in {kind}, native", ["idle_threads", count, kind], None)
+        results = measured(f"thread in {kind}, native", "idle_threads", kind, None)
         native[kind] = results
         bench.memory_rows(f"native, in {kind}", {"native": results})
     if bench.options.native_only:
         return
     for mode, settings in MODES.items():
         for kind in KINDS:
-            results = measured(f"{mode}, {kind}", ["idle_threads", count, kind], settings)
+            results = measured(f"{mode}, {kind}", "idle_threads", kind, settings)
             bound = LIMITS.get(mode, goroutine)
             text = "at most a goroutine" if mode not in LIMITS else f"at most {LIMITS[mode]:,} bytes"
             goals = (Goal("bare", 1, text),) if bound else ()

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -40,15 +42,20 @@ func main() {
 	for i := range connections {
 		connections[i] = silentConnection()
 	}
+	debug.FreeOSMemory() // what making them left behind must not serve for the goroutines
+	var started sync.WaitGroup
+	started.Add(count)
 	input := bufio.NewReader(os.Stdin)
 	fmt.Println("ready")
 	input.ReadString('\n')
 	for _, connection := range connections {
 		go func(connection net.Conn) {
 			var data [1]byte
+			started.Done()
 			connection.Read(data[:])
 		}(connection)
 	}
+	started.Wait()
 	time.Sleep(500 * time.Millisecond)
 	fmt.Println("idle")
 	input.ReadString('\n')

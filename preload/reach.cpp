@@ -40,10 +40,9 @@ void Reach::add_array(mmsghdr* messages, size_t count) {
 
 void Reach::add_strings(char* const* strings) {
   constexpr size_t kMostStrings = 1 << 16;
-  char* string;
-  for (size_t i = 0; strings != nullptr && i < kMostStrings &&
-                     copy_in(&string, &strings[i], sizeof(string)) && string != nullptr;
-       ++i) {
+  for (size_t i = 0; strings != nullptr && i < kMostStrings; ++i) {
+    char* string = nullptr;
+    if (!copy_in(&string, &strings[i], sizeof(string)) || string == nullptr) return;
     add(string);
   }
 }
