@@ -1,6 +1,6 @@
-// dlopen(3) while coroutines live. glibc gives a library whose thread-local variables are of the initial-exec
-// model their first values in the threads on its own list; coroutines are not on it, so we do the same for
-// them.
+// dlopen(3) while coroutines live. glibc gives a library whose thread-local variables lie in the static area
+// (of the initial-exec model; small ones reached by TLS descriptors) their first values in the threads on its
+// own list; coroutines are not on it, so we do the same for them.
 //
 // dlopen looks at its return address to find the caller's RUNPATH and $ORIGIN, so a wrapper that stays on the
 // stack would be taken for the caller. Where the name makes no use of them (it has a slash and no dollar)
@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "preload/hook.h"
 #include "runtime/base/spin_lock.h"
@@ -26,7 +27,7 @@ namespace coshim {
 
 namespace {
 
-// A loaded module that wants its thread-local variables at a fixed distance from the thread pointer.
+// A loaded module that may have its thread-local variables at a fixed distance from the thread pointer.
 struct StaticTls {
   size_t module;  // glibc's number, in use again after a dlclose
   uintptr_t base;
@@ -34,7 +35,7 @@ struct StaticTls {
   size_t image_size, size;
 };
 
-constexpr int kMaximumModules = 64;
+constexpr int kMaximumModules = 1024;
 struct Modules {
   StaticTls entry[kMaximumModules];
   int count = 0;
@@ -55,6 +56,10 @@ struct Modules {
 SpinLock g_lock;
 Modules g_initialised;  // since they were loaded, by one of several calls at the same time
 
+// Without the flag it gets a part of what glibc has to spare there, if it is small enough
+// (glibc.rtld.optional_static_tls and what is left of the rest).
+constexpr size_t kMostToSpare = 4096;
+
 bool wants_static_tls(const dl_phdr_info* info, int dynamic) {
   const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + info->dlpi_phdr[dynamic].p_vaddr);
   for (; entry->d_tag != DT_NULL; ++entry) {
@@ -69,8 +74,9 @@ int collect(dl_phdr_info* info, size_t, void* modules) {
     if (info->dlpi_phdr[i].p_type == PT_TLS) tls = i;
     if (info->dlpi_phdr[i].p_type == PT_DYNAMIC) dynamic = i;
   }
-  if (tls < 0 || dynamic < 0 || info->dlpi_tls_modid == 0 || !wants_static_tls(info, dynamic)) return 0;
+  if (tls < 0 || dynamic < 0 || info->dlpi_tls_modid == 0) return 0;
   const ElfW(Phdr)& segment = info->dlpi_phdr[tls];
+  if (segment.p_memsz > kMostToSpare && !wants_static_tls(info, dynamic)) return 0;
   static_cast<Modules*>(modules)->add({info->dlpi_tls_modid, info->dlpi_addr,
                                        reinterpret_cast<const void*>(info->dlpi_addr + segment.p_vaddr),
                                        segment.p_filesz, segment.p_memsz});
@@ -117,18 +123,29 @@ void forget_unloaded(const Modules& loaded) {
   g_initialised.count = kept;
 }
 
+// Too large for small stacks.
+struct Snapshots {
+  Modules before, after;
+};
+Snapshots* map_snapshots() {
+  long memory = sys::call(SYS_mmap, nullptr, sizeof(Snapshots), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory < 0 && memory > -4096 ? nullptr : reinterpret_cast<Snapshots*>(memory);
+}
+
 template <typename Open>
 void* open_and_initialise(Open&& open) {
-  Modules before, after;
-  for_each_module(&collect, &before);
-  forget_unloaded(before);
+  Snapshots* seen = map_snapshots();
+  if (seen == nullptr) return open();
+  for_each_module(&collect, &seen->before);
+  forget_unloaded(seen->before);
   uint64_t last_id = coroutine_counts().created;
   void* handle = open();
-  if (handle == nullptr) return nullptr;
-  for_each_module(&collect, &after);
-  for (int i = 0; i < after.count; ++i) {
-    if (!before.has(after.entry[i])) initialise_everywhere(after.entry[i], last_id);
+  if (handle != nullptr) for_each_module(&collect, &seen->after);
+  for (int i = 0; i < seen->after.count; ++i) {
+    if (!seen->before.has(seen->after.entry[i])) initialise_everywhere(seen->after.entry[i], last_id);
   }
+  sys::call(SYS_munmap, seen, sizeof(Snapshots));
   return handle;
 }
 

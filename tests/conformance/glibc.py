@@ -191,24 +191,34 @@ def build_tests(work, tree, library, patterns):
     return built, programs
 
 
+def end_session(leader):
+    """The tests' driver makes a process group of its own for each test, but no session."""
+    for entry in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            fields = open(entry).read().rsplit(")", 1)[1].split()
+            if int(fields[3]) == leader:
+                os.kill(int(entry.split("/")[2]), signal.SIGKILL)
+        except (OSError, IndexError):
+            pass
+
+
 def run(programs, name, limit, environment):
     """pass, fail, unsupported, signal N or hung; and what it printed."""
     with tempfile.TemporaryDirectory() as directory:
         open(os.path.join(directory, "Makefile"), "w").close()  # some tests read it
-        process = subprocess.Popen([os.path.join(programs, name)], cwd=directory, env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                                   start_new_session=True)
+        printed = os.path.join(directory, "output")
+        with open(printed, "wb") as out:  # no pipe: what a test leaves behind might hold it open
+            process = subprocess.Popen([os.path.join(programs, name)], cwd=directory, env=environment, stdout=out,
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            output, _ = process.communicate(timeout=limit)
+            code = process.wait(limit)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            return "hung", output
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    code = process.returncode
+            code = None
+        end_session(process.pid)
+        process.wait()
+        output = open(printed, errors="replace").read()
+    if code is None:
+        return "hung", output
     if "imed out" in output:
         return "hung", output
     return {0: "pass", 77: "unsupported"}.get(code, f"signal {-code}" if code < 0 else "fail"), output

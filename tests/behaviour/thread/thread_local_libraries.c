@@ -1,17 +1,16 @@
-// dlopen(3) while threads are alive: thread-local variables of the new library, of the dynamic and of the
-// initial-exec model, have their initial values in threads older and newer than the library.
+// dlopen(3) while threads are alive: thread-local variables of the new library, of each model and dialect, have their initial values in threads older and newer than the library.
 #include "check.h"
 
 #include <dlfcn.h>
 
-enum { threads = 20 };
+enum { threads = 20, libraries = 4 };
 
 struct Library {
   int* (*initialised)(void);
   char* (*zeroed)(void);
 };
 
-static struct Library library[2];
+static struct Library library[libraries];
 static pthread_barrier_t step;
 
 static void use_library(const struct Library* from, int own) {
@@ -26,7 +25,7 @@ static void use_library(const struct Library* from, int own) {
 static void* use_both(void* argument) {
   pthread_barrier_wait(&step);  // alive
   pthread_barrier_wait(&step);  // opened
-  for (int i = 0; i < 2; ++i) use_library(&library[i], (int)(intptr_t)argument);
+  for (int i = 0; i < libraries; ++i) use_library(&library[i], (int)(intptr_t)argument);
   return NULL;
 }
 
@@ -48,6 +47,8 @@ int main(void) {
     pthread_barrier_wait(&step);
     open_library(&library[0], "tls_global-dynamic.so");
     open_library(&library[1], "tls_initial-exec.so");
+    open_library(&library[2], "tls_local-dynamic.so");
+    open_library(&library[3], "tls_descriptors.so");
     pthread_barrier_wait(&step);
     for (int i = 0; i < threads; ++i) join_thread(thread[i]);
     SAY("wave %d", wave);
