@@ -143,6 +143,7 @@ namespace {
 // all.
 bool advise_all(const Stretch* stretches, size_t count, int advice) {
   if (count < 2 || count > kVector || g_no_vectors.load(std::memory_order_relaxed)) return false;
+  if (noted_seccomp()) return false;  // a call that the program itself would not make
   iovec vector[kVector];
   size_t total = 0, used = 0;
   for (size_t i = 0; i < count; ++i) {
