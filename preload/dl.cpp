@@ -4,8 +4,8 @@
 //
 // dlopen looks at its return address to find the caller's RUNPATH and $ORIGIN, so a wrapper that stays on the
 // stack would be taken for the caller. Where the name makes no use of them (it has a slash and no dollar)
-// that does not matter, and we call; every other call is passed on with one jump, and such a library's
-// variables are left to be zero in threads that were there before it.
+// that does not matter. Else the real function is called so that it returns to a `ret` in the caller's own
+// code, and from there to us; where there is none, the call is passed on with one jump.
 #include <dlfcn.h>
 #include <link.h>
 #include <string.h>
@@ -149,15 +149,73 @@ void* open_and_initialise(Open&& open) {
   return handle;
 }
 
-void* open_here(const char* file, int mode) {
-  return open_and_initialise([&] { return real::dlopen(file, mode); });
+constexpr unsigned char kReturnInstruction = 0xc3;
+
+struct ReturnSearch {
+  uintptr_t caller;
+  const unsigned char* found;
+};
+// Any byte of this value will do, also inside another instruction.
+int find_return(dl_phdr_info* info, size_t, void* context) {
+  auto* search = static_cast<ReturnSearch*>(context);
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+    const uintptr_t begin = info->dlpi_addr + segment.p_vaddr, end = begin + segment.p_memsz;
+    if (segment.p_type != PT_LOAD || search->caller < begin || search->caller >= end) continue;
+    if ((segment.p_flags & (PF_X | PF_R)) != (PF_X | PF_R)) return 1;
+    const auto* from = reinterpret_cast<const unsigned char*>(search->caller);
+    search->found = static_cast<const unsigned char*>(memchr(from, kReturnInstruction, end - search->caller));
+    return 1;
+  }
+  return 0;
 }
-void* open_there(Lmid_t list, const char* file, int mode) {
-  return open_and_initialise([&] { return real::dlmopen(list, file, mode); });
+const void* return_in_code_of(const void* caller) {
+  ReturnSearch search{reinterpret_cast<uintptr_t>(caller), nullptr};
+  for_each_module(&find_return, &search);
+  return search.found;
 }
 
-bool is_ours(const char* file) {
-  return runtime_started() && file != nullptr && strchr(file, '/') != nullptr && strchr(file, '$') == nullptr;
+bool needs_caller(const char* file) {
+  return strchr(file, '/') == nullptr || strchr(file, '$') != nullptr;
+}
+bool is_ours(const char* file, const void* caller) {
+  return runtime_started() && file != nullptr &&
+         (!needs_caller(file) || return_in_code_of(caller) != nullptr);
+}
+
+// function(a, b, c), which finds `caller` as its return address: a `ret`.
+extern "C" __attribute__((visibility("hidden"))) void* coshim_call_as(uintptr_t a, uintptr_t b, uintptr_t c,
+                                                                      void* function, const void* caller);
+__asm__(
+    ".pushsection .text\n.p2align 4\n.type coshim_call_as, @function\ncoshim_call_as:\n.cfi_startproc\n"
+    "endbr64\n"
+    "pushq %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset rbp, 0\n"
+    "movq %rsp, %rbp\n.cfi_def_cfa_register rbp\n"
+    "subq $8, %rsp\n"  // so that the stack is aligned as at a call
+    "leaq 1f(%rip), %rax\n"
+    "pushq %rax\n"
+    "pushq %r8\n"
+    "jmp *%rcx\n"
+    "1: leave\n.cfi_def_cfa rsp, 8\n"
+    "ret\n.cfi_endproc\n.size coshim_call_as, . - coshim_call_as\n.popsection\n");
+
+// These are entered by a jump: their return address is the program's.
+void* open_here(const char* file, int mode) {
+  const void* caller = __builtin_return_address(0);
+  return open_and_initialise([&] {
+    if (!needs_caller(file)) return real::dlopen(file, mode);
+    return coshim_call_as(reinterpret_cast<uintptr_t>(file), static_cast<uintptr_t>(mode), 0,
+                          reinterpret_cast<void*>(real::dlopen), return_in_code_of(caller));
+  });
+}
+void* open_there(Lmid_t list, const char* file, int mode) {
+  const void* caller = __builtin_return_address(0);
+  return open_and_initialise([&] {
+    if (!needs_caller(file)) return real::dlmopen(list, file, mode);
+    return coshim_call_as(static_cast<uintptr_t>(list), reinterpret_cast<uintptr_t>(file),
+                          static_cast<uintptr_t>(mode), reinterpret_cast<void*>(real::dlmopen),
+                          return_in_code_of(caller));
+  });
 }
 
 template <typename Row>
@@ -177,14 +235,15 @@ void* real_function() {
 }  // namespace
 
 // Where the stubs below jump to.
-extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlopen_target(const char* file, int) {
+extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlopen_target(const char* file, int, long,
+                                                                                  const void* caller) {
   void* function = real_function<real::row_dlopen>();
-  return is_ours(file) ? reinterpret_cast<void*>(&open_here) : function;
+  return is_ours(file, caller) ? reinterpret_cast<void*>(&open_here) : function;
 }
 extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlmopen_target(Lmid_t, const char* file,
-                                                                                   int) {
+                                                                                   int, const void* caller) {
   void* function = real_function<real::row_dlmopen>();
-  return is_ours(file) ? reinterpret_cast<void*>(&open_there) : function;
+  return is_ours(file, caller) ? reinterpret_cast<void*>(&open_there) : function;
 }
 
 #define COSHIM_PASS_ON(name)                                                             \
@@ -195,6 +254,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void* coshim_dlmopen_targ
           "pushq %rdi\n.cfi_adjust_cfa_offset 8\n"                                       \
           "pushq %rsi\n.cfi_adjust_cfa_offset 8\n"                                       \
           "pushq %rdx\n.cfi_adjust_cfa_offset 8\n"                                       \
+          "movq 24(%rsp), %rcx\n"                                                        \
           "call coshim_" #name                                                           \
           "_target\n"                                                                    \
           "popq %rdx\n.cfi_adjust_cfa_offset -8\n"                                       \
