@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -55,6 +57,25 @@ bool answers_by_itself(int fd) {
          foreground != sys::call(SYS_getpgid, 0);
 }
 
+// Of what knows no RWF_NOWAIT, terminals are what waits for room; others are never ready for writing and take
+// it all the same (answers to fanotify(7)).
+bool waits_for_room(int fd) {
+  KernelTermios terminal{};
+  return sys::call(SYS_ioctl, fd, TCGETS, &terminal) == 0;
+}
+
+// A pseudo-terminal whose other end was closed while somebody waited: he gets EIO, who comes later the end of
+// the file. By the time that we look it is the latter.
+bool has_hung_up(int fd) {
+  pollfd state{fd, 0, 0};
+  timespec none{};
+  struct stat status;
+  return sys::call(SYS_ppoll, &state, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 1 &&
+         (state.revents & POLLHUP) != 0 && sys::call(SYS_fstat, fd, &status) == 0 &&
+         S_ISCHR(status.st_mode) && major(status.st_rdev) >= 136 &&
+         major(status.st_rdev) <= 143;  // Unix98 slaves, pts(4)
+}
+
 // One read that does not wait; -EAGAIN where it would.
 long try_readv(int fd, const iovec* vector, int count) {
   if (knows_nowait(fd, kReadWithout)) {
@@ -73,7 +94,7 @@ long try_writev(int fd, const iovec* vector, int count) {
     if (!is_refused(result)) return result;
     learn_without_nowait(fd, kWriteWithout);
   }
-  if (!may_call(fd, POLLOUT)) return -EAGAIN;
+  if (!may_call(fd, POLLOUT) && waits_for_room(fd)) return -EAGAIN;
   BlockingRegion region("write", false);
   return sys::call(SYS_writev, fd, vector, count);
 }
@@ -98,8 +119,13 @@ ssize_t read_vector(int fd, const iovec* vector, int count) {
     return receive_message(fd, &message, 0);
   }
   cancellation_point();
-  return return_errno<ssize_t>(
-      await_restarting(fd, {}, [&](int current) { return try_readv(current, vector, count); }));
+  bool waited = false;
+  return return_errno<ssize_t>(await_restarting(fd, {}, [&](int current) -> long {
+    long result = try_readv(current, vector, count);
+    if (__builtin_expect(result == 0 && waited, 0) && has_hung_up(current)) return -EIO;
+    waited = waited || result == -EAGAIN;
+    return result;
+  }));
 }
 
 AwaitOptions write_options() {

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 
 #include "preload/transfer.h"
@@ -14,6 +15,29 @@ namespace coshim {
 namespace {
 
 constexpr int kNeverWaits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+
+// A socket of this program has had SO_RCVLOWAT.
+std::atomic<bool> g_low_water_used{false};
+
+// Does a receive wait for more than one byte (SO_RCVLOWAT, socket(7))? MSG_DONTWAIT gives what there is, and
+// the poller sees no edge for less than that: the kernel itself waits.
+bool waits_for_more(int fd) {
+  if (__builtin_expect(!g_low_water_used.load(std::memory_order_relaxed), 1)) return false;
+  int bytes = 1;
+  socklen_t length = sizeof(bytes);
+  return sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &length) == 0 && bytes > 1;
+}
+
+// A call in a region that is glibc's own, since a raw one is no cancellation point: the result or -errno.
+template <typename Call>
+long cancellable(Call&& call) {
+  int saved = errno;
+  long result = call();
+  if (result >= 0) return result;
+  long error = -errno;
+  errno = saved;
+  return error;
+}
 
 AwaitOptions receive_options(int fd, size_t wanted, int flags) {
   AwaitOptions options;
@@ -31,12 +55,26 @@ AwaitOptions send_options(int fd) {
   return options;
 }
 
+// Has the socket an error that the next call would take with it? A call that has moved bytes already returns
+// their number, and leaves the error to the next one.
+bool has_error(int fd) {
+  pollfd state{fd, 0, 0};
+  timespec none{};
+  return sys::call(SYS_ppoll, &state, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 1 &&
+         (state.revents & POLLERR) != 0;
+}
+bool only_error_left(int fd) {
+  int waiting = 0;
+  return has_error(fd) && sys::call(SYS_ioctl, fd, FIONREAD, &waiting) == 0 && waiting == 0;
+}
+
 // MSG_WAITALL on a stream: until full, end of file, error, timeout or a signal (recv(2)).
 long receive_all(int fd, char* buffer, size_t length, int flags) {
   AwaitOptions options = receive_options(fd, 0, flags);
   size_t done = 0;
   do {
-    long result = await_restarting(fd, options, [&](int current) {
+    long result = await_restarting(fd, options, [&](int current) -> long {
+      if (done > 0 && only_error_left(current)) return 0;
       return sys::call(SYS_recvfrom, current, buffer + done, length - done, flags | MSG_DONTWAIT, nullptr,
                        nullptr);
     });
@@ -89,7 +127,8 @@ long accept_at_once(int fd, sockaddr* address, socklen_t* length, int flags) {
   long result = descriptor_is_shared(fd) ? ring_accept(fd, address, length, flags) : -ENOSYS;
   if (result != -ENOSYS) return result;
   BlockingRegion region("accept", false);
-  return region.repeat([&] { return sys::call(SYS_accept4, fd, address, length, flags); });
+  return region.repeat(
+      [&] { return cancellable([&] { return real::accept4(fd, address, length, flags); }); });
 }
 
 int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
@@ -131,7 +170,14 @@ long connect_waiting(int fd, const sockaddr* address, socklen_t length) {
   long begun = waits ? ring_connect(fd, address, length) : -ENOSYS;
   if (begun == -ENOSYS) {
     BlockingRegion region("connect", waits && !is_loopback(address, length));
-    return sys::call(SYS_connect, fd, address, length);
+    int calls = 0;
+    const Nanoseconds deadline = descriptor_timeout(fd, Direction::writable);
+    long result = region.repeat([&]() -> long {
+      if (calls++ > 0 && deadline != kForever && monotonic_now() >= deadline)
+        return waits ? -EINPROGRESS : -EAGAIN;
+      return cancellable([&] { return real::connect(fd, address, length); });
+    });
+    return result == -EISCONN && calls > 1 ? 0 : result;  // it came about meanwhile
   }
   if (begun != -EINPROGRESS && begun != -EALREADY) return begun;
   AwaitOptions options = send_options(fd);
@@ -144,14 +190,15 @@ long connect_waiting(int fd, const sockaddr* address, socklen_t length) {
 
 }  // namespace
 
-// MSG_WAITALL on a stream. A frame of its own: every parked reader keeps receive_into()'s.
+// MSG_WAITALL on a stream, or SO_RCVLOWAT. A frame of its own: every parked reader keeps receive_into()'s.
 __attribute__((noinline)) static ssize_t receive_whole(int fd, void* buffer, size_t length, int flags,
                                                        sockaddr* address, socklen_t* address_length) {
-  if ((flags & MSG_PEEK) == 0)
+  if ((flags & (MSG_PEEK | MSG_WAITALL)) == MSG_WAITALL)
     return return_errno<ssize_t>(receive_all(fd, static_cast<char*>(buffer), length, flags));
   BlockingRegion region("recv");
-  return return_errno<ssize_t>(region.repeat(
-      [&] { return sys::call(SYS_recvfrom, fd, buffer, length, flags, address, address_length); }));
+  return return_errno<ssize_t>(region.repeat([&] {
+    return cancellable([&] { return real::recvfrom(fd, buffer, length, flags, address, address_length); });
+  }));
 }
 
 ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* address,
@@ -161,7 +208,7 @@ ssize_t receive_into(int fd, void* buffer, size_t length, int flags, sockaddr* a
     return sys::call(SYS_recvfrom, current, buffer, length, how, address, address_length);
   };
   if ((flags & kNeverWaits) != 0) return return_errno<ssize_t>(attempt(fd, flags));
-  if ((flags & MSG_WAITALL) != 0 && is_stream(fd))
+  if (((flags & MSG_WAITALL) != 0 && is_stream(fd)) || waits_for_more(fd))
     return receive_whole(fd, buffer, length, flags, address, address_length);
   return return_errno<ssize_t>(await_restarting(fd, receive_options(fd, length, flags), [&](int current) {
     return attempt(current, flags | MSG_DONTWAIT);
@@ -173,9 +220,9 @@ ssize_t receive_message(int fd, msghdr* message, int flags) {
   long result;
   if ((flags & kNeverWaits) != 0) {
     result = sys::call(SYS_recvmsg, fd, message, flags);
-  } else if ((flags & MSG_WAITALL) != 0 && is_stream(fd)) {
+  } else if (((flags & MSG_WAITALL) != 0 && is_stream(fd)) || waits_for_more(fd)) {
     BlockingRegion region("recvmsg");
-    result = region.repeat([&] { return sys::call(SYS_recvmsg, fd, message, flags); });
+    result = region.repeat([&] { return cancellable([&] { return real::recvmsg(fd, message, flags); }); });
   } else {
     // A failed attempt leaves the lengths in the header alone (EAGAIN comes before anything is stored).
     result = await_restarting(fd, receive_options(fd, 0, flags), [&](int current) {
@@ -192,11 +239,13 @@ ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const so
   if ((flags & MSG_DONTWAIT) != 0) {
     return return_errno<ssize_t>(sys::call(SYS_sendto, fd, buffer, length, flags, address, address_length));
   }
-  return return_errno<ssize_t>(transfer_all(fd, send_options(fd), length, [&](int current, size_t done) {
-    int how = flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0);
-    return sys::call(SYS_sendto, current, static_cast<const char*>(buffer) + done, length - done, how,
-                     address, address_length);
-  }));
+  return return_errno<ssize_t>(
+      transfer_all(fd, send_options(fd), length, [&](int current, size_t done) -> long {
+        if (done > 0 && has_error(current)) return -EPIPE;
+        int how = flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0);
+        return sys::call(SYS_sendto, current, static_cast<const char*>(buffer) + done, length - done, how,
+                         address, address_length);
+      }));
 }
 
 ssize_t send_message(int fd, const msghdr* message, int flags) {
@@ -207,6 +256,7 @@ ssize_t send_message(int fd, const msghdr* message, int flags) {
   return return_errno<ssize_t>(
       transfer_all(fd, send_options(fd), static_cast<size_t>(total), [&](int current, size_t done) -> long {
         if (done == 0) return sys::call(SYS_sendmsg, current, message, flags | MSG_DONTWAIT);
+        if (has_error(current)) return -EPIPE;
         iovec rest = vector_at(message->msg_iov, done);  // control data went with the first byte
         return sys::call(SYS_sendto, current, rest.iov_base, rest.iov_len,
                          flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
@@ -251,7 +301,7 @@ HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, times
   if (!in_coroutine() || (flags & kNeverWaits) != 0)
     return real::recvmmsg(fd, messages, count, flags, timeout);
   cancellation_point();
-  if ((flags & MSG_WAITFORONE) == 0 || timeout != nullptr) {
+  if ((flags & MSG_WAITFORONE) == 0 || timeout != nullptr || waits_for_more(fd)) {
     BlockingRegion region("recvmmsg");
     return real::recvmmsg(fd, messages, count, flags, timeout);
   }
@@ -342,6 +392,7 @@ HOOK(int, setsockopt, (int fd, int level, int name, const void* value, socklen_t
                                          name == SO_RCVTIMEO_NEW || name == SO_SNDTIMEO_NEW);
   bool protocol = level == IPPROTO_TCP && name == TCP_ULP;
   if (timeout || protocol) descriptor_attributes_changed(fd);
+  if (level == SOL_SOCKET && name == SO_RCVLOWAT) g_low_water_used.store(true, std::memory_order_relaxed);
   return result;
 }
 

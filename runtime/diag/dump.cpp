@@ -16,6 +16,7 @@
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/signals.h"
+#include "runtime/thread/tcb.h"
 
 namespace coshim {
 
@@ -213,7 +214,7 @@ void dump_if_requested() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kDumpStack);
+  pthread_attr_setstacksize(&attributes, kernel_thread_stack(kDumpStack));
   pthread_t thread;
   if (g_native.pthread_create(&thread, &attributes, &dump_main, nullptr) != 0) {
     // No kernel thread, no memory for its stack: then the monitor itself, which meanwhile hands nothing on.

@@ -19,6 +19,7 @@
 #include "runtime/thread/critical.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/robust.h"
+#include "runtime/thread/tcb.h"
 
 namespace coshim {
 
@@ -196,7 +197,7 @@ bool monitor_start() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kMonitorStack);
+  pthread_attr_setstacksize(&attributes, kernel_thread_stack(kMonitorStack));
   use_ordinary_policy(&attributes);
   sys::KernelSignalSet all = sys::kAllSignals, old = 0;
   sys::set_signal_mask(SIG_SETMASK, &all, &old);

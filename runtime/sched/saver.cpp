@@ -7,6 +7,7 @@
 #include "runtime/config.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
+#include "runtime/thread/tcb.h"
 
 namespace coshim {
 
@@ -65,7 +66,7 @@ bool saver_start() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kSaverStack);
+  pthread_attr_setstacksize(&attributes, kernel_thread_stack(kSaverStack));
   sys::KernelSignalSet all = sys::kAllSignals, old = 0;
   sys::set_signal_mask(SIG_SETMASK, &all, &old);
   pthread_t thread;

@@ -42,8 +42,7 @@ char* map_pages(size_t size) {
 }
 
 size_t stack_size() {
-  size_t size = kWorkerStack + kAlternateStack + g_tcb_layout.below + g_tcb_layout.pthread_size;
-  return (size + kPage - 1) / kPage * kPage;
+  return kernel_thread_stack(kWorkerStack + kAlternateStack);
 }
 
 Worker* new_worker_record() {

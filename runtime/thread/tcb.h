@@ -23,6 +23,13 @@ struct TcbLayout {
 };
 extern TcbLayout g_tcb_layout;
 
+// The size to ask for so that a kernel thread has `use` bytes of stack: glibc takes the static TLS, which may
+// be large, out of it.
+inline size_t kernel_thread_stack(size_t use) {
+  constexpr size_t kPage = 4096;
+  return (use + g_tcb_layout.below + g_tcb_layout.pthread_size + kPage - 1) / kPage * kPage;
+}
+
 // Runs the prototype and checks what it found against what is expected. Once, before the first coroutine. On
 // failure gives the reason in one phrase: the program must then run natively (contract rule 6).
 bool tcb_initialize(const char** reason);

@@ -3,18 +3,19 @@
 #include "check.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 enum { pairs = 10, rounds = 300 };
 
-static volatile sig_atomic_t alarms;
+static atomic_int alarms;  // any thread may run the handler
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static long counter;
 
 static void count_alarm(int number) {
   CHECK(number == SIGALRM);
-  ++alarms;
+  atomic_fetch_add(&alarms, 1);
 }
 
 static void* bounce(void* argument) {
@@ -46,7 +47,7 @@ int main(void) {
       thread[2 * i + side] = start_thread(bounce, number_pointer(ends[side]));
   }
   for (int i = 0; i < 2 * pairs; ++i) join_thread(thread[i]);
-  while (alarms < 10) nap(1);
+  while (atomic_load(&alarms) < 10) nap(1);
   CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
   SAY("counted %ld", counter);
   return 0;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -60,17 +61,25 @@ static void* times_out(void* argument) {
   return argument;
 }
 
-static atomic_int waits, handled;
+// Returns when somebody's connect(2) has sent its SYN: from then on it is waiting (the kernel answers a
+// question about the state only when it has let go of the socket, which it does in order to wait).
+static void until_connecting(int descriptor) {
+  struct tcp_info info;
+  do {
+    socklen_t length = sizeof info;
+    nap(1);
+    CHECK(getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &length) == 0);
+  } while (info.tcpi_state != TCP_SYN_SENT);
+}
+
+static atomic_int handled;
 static void handle(int number) {
   (void)number;
   atomic_fetch_add(&handled, 1);
 }
 
 static void* is_interrupted(void* argument) {
-  int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-  atomic_store(&waits, 1);
-  CHECK_ERRNO(connect_remote(descriptor), EINTR);
-  CHECK(close(descriptor) == 0);
+  CHECK_ERRNO(connect_remote(*(int*)argument), EINTR);
   return argument;
 }
 
@@ -99,16 +108,16 @@ int main(void) {
   memset(&action, 0, sizeof action);
   action.sa_handler = handle;
   CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-  pthread_t thread = start_thread(is_interrupted, NULL);
-  while (atomic_load(&waits) == 0) nap(1);
-  nap(30);
+  int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+  pthread_t thread = start_thread(is_interrupted, &descriptor);
+  until_connecting(descriptor);
   CHECK(pthread_kill(thread, SIGUSR1) == 0);
   join_thread(thread);
-  CHECK(atomic_load(&handled) == 1);
+  CHECK(atomic_load(&handled) == 1 && close(descriptor) == 0);
 
-  int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+  descriptor = socket(AF_INET, SOCK_STREAM, 0);
   thread = start_thread(is_shut_down, &descriptor);
-  nap(50);
+  until_connecting(descriptor);
   int how = shutdown(descriptor, SHUT_RDWR);
   SAY("shutdown %d, connect ends with error %d", how, (int)(intptr_t)join_thread(thread));
   CHECK(close(descriptor) == 0);
