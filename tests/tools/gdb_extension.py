@@ -145,6 +145,25 @@ def whole_life(directory, library, program, count, commands, checked):
     os.unlink(core)
 
 
+def taking_turns(directory, library):
+    """Two that compute on one shared stack: whoever waits for its turn is shown as it was interrupted (hogs.c)."""
+    hogs = start(directory, library, os.path.join(options.build, "tests/tools/hogs"))
+    try:
+        def both():
+            out = gdb(directory, "-p", str(hogs.pid), *all_of("coroutine apply all bt full")).stdout
+            parts = re.split(r"^Coroutine (\d+) ", out, flags=re.M)[1:]
+            found = dict(zip(map(int, parts[::2]), parts[1::2]))
+            return len(found) == 2 and all(
+                re.search(rf"^#\d+ .*{function} .*\n +own = {mark}$", found[number], re.M) and "coshim_swap_start" in found[number]
+                for number, function, mark in ((1, "compute_first", 111), (2, "compute_second", 222)))
+
+        tool.until(both, "both computing threads with their own frames")  # one of them has not begun yet perhaps
+    finally:
+        hogs.kill()
+        hogs.wait()
+        hogs.stdout.close()
+
+
 def running_one(directory, library):
     """Under gdb from the start: a coroutine that runs is shown on its kernel thread, and going on ends the view."""
     variables = {"LD_PRELOAD": library, **ENVIRONMENT, "COSHIM_WORKERS": "1"}
@@ -170,6 +189,7 @@ def main():
             if not stripped:
                 whole_life(directory, library, recursion, 6, RECURSION, check_recursion)
                 running_one(directory, library)
+                taking_turns(directory, library)
             print(f"{options.mode}, {'stripped' if stripped else 'with debug information'}: as it should be")
 
 
