@@ -14,6 +14,7 @@
 // millisecond in vain is given the mutex by the next unlock, still locked (the idea of Go's sync.Mutex).
 #include "preload/hook.h"
 #include "preload/sync.h"
+#include "runtime/config.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/thread/robust.h"
 #include "runtime/wait/parking_lot.h"
@@ -196,6 +197,12 @@ HOOK(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_
   pthread_mutexattr_getrobust(attributes, &robust);
   pthread_mutexattr_getpshared(attributes, &shared);
   if (robust == PTHREAD_MUTEX_ROBUST && shared == PTHREAD_PROCESS_PRIVATE) mutex->__data.__kind &= ~kShared;
+  // The kernel knows its own threads alone as owners: another process would wait for ever for a coroutine. As
+  // with private ones, there is no priority to inherit.
+  int protocol = PTHREAD_PRIO_NONE;
+  pthread_mutexattr_getprotocol(attributes, &protocol);
+  if (protocol == PTHREAD_PRIO_INHERIT && shared == PTHREAD_PROCESS_SHARED && !g_config.disabled)
+    mutex->__data.__kind &= ~kInherit;
   return 0;
 }
 

@@ -14,7 +14,7 @@
 enum { kRounds = 200, kReaders = 3 };
 
 struct Shared {
-  pthread_mutex_t mutex, robust, recursive;
+  pthread_mutex_t mutex, robust, recursive, inheriting;
   pthread_cond_t changed;
   pthread_rwlock_t rwlock;
   pthread_barrier_t barrier;
@@ -34,6 +34,9 @@ static void create(void) {
   pthread_mutexattr_init(&mutex);
   CHECK(pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED) == 0);
   CHECK(pthread_mutex_init(&shared->mutex, &mutex) == 0);
+  CHECK(pthread_mutexattr_setprotocol(&mutex, PTHREAD_PRIO_INHERIT) == 0);
+  CHECK(pthread_mutex_init(&shared->inheriting, &mutex) == 0);
+  CHECK(pthread_mutexattr_setprotocol(&mutex, PTHREAD_PRIO_NONE) == 0);
   CHECK(pthread_mutexattr_setrobust(&mutex, PTHREAD_MUTEX_ROBUST) == 0);
   CHECK(pthread_mutex_init(&shared->robust, &mutex) == 0);
   CHECK(pthread_mutexattr_settype(&mutex, PTHREAD_MUTEX_RECURSIVE) == 0);
@@ -78,6 +81,9 @@ static void* write_both(void* unused) {
     CHECK(pthread_rwlock_rdlock(&shared->rwlock) == 0);
     CHECK(shared->written[0] == shared->written[1]);
     CHECK(pthread_rwlock_unlock(&shared->rwlock) == 0);
+    CHECK(pthread_mutex_lock(&shared->inheriting) == 0);
+    if (i % 20 == 0) nap(1);
+    CHECK(pthread_mutex_unlock(&shared->inheriting) == 0);
     // A recursive one that is robust: its owner is a thread, not its process.
     CHECK(pthread_mutex_lock(&shared->recursive) == 0);
     CHECK(pthread_mutex_trylock(&shared->recursive) == 0);
