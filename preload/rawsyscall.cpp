@@ -198,6 +198,9 @@ long thread_call(const Call& call, Coroutine* self) {
   switch (number) {
     case SYS_gettid:
       return self->tid;
+    case SYS_set_tid_address:
+      // The address is glibc's business: the kernel would write to it when the hidden kernel thread ends.
+      return self->tid;
     case SYS_rt_sigprocmask:
       if (d.value != sizeof(sys::KernelSignalSet)) return -EINVAL;
       return change_coroutine_mask(a, b, c);

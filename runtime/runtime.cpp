@@ -57,10 +57,13 @@ void never_block_faults() {
   if ((mask & sys::g_never_blocked) != 0) t_local.faults_blocked = true;
 }
 
-// Where the kernel lacks what it needs, stacks are private.
+// Where the kernel lacks what it needs, stacks are private; and under a debugger, which would stop at every
+// touch of a saved stack, a SIGSEGV, unless somebody asked for them.
 void start_elastic_stacks() {
   const char* reason = nullptr;
-  if (!elastic_start()) {
+  if (!g_config.stack_mode_given && under_debugger()) {
+    reason = "a debugger is at work";
+  } else if (!elastic_start()) {
     reason = "no memory";
   } else {
     int fd = hide_descriptor(pager_open(&reason));
@@ -139,6 +142,11 @@ bool runtime_ensure_started() {
 
 Coroutine* coroutine_of(pthread_t thread) {
   if (!runtime_started()) return nullptr;
+  // Where its TCB may be saved elsewhere, by the slot that it lies in: a touch would bring the stack back.
+  if (pager_active()) {
+    const StackSlot* slot = find_slot(reinterpret_cast<const void*>(thread));
+    if (slot != nullptr && slot->owner != nullptr && slot->owner->fs_base == thread) return slot->owner;
+  }
   // By its record, not by ThreadLocal::coroutine, which is put aside while the child of a vfork lives.
   Thread* record = tcb_thread_local(thread)->thread;
   return record != nullptr && record->is_coroutine ? static_cast<Coroutine*>(record) : nullptr;

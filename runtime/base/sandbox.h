@@ -1,5 +1,6 @@
-// Whether the process runs under a seccomp filter (seccomp(2)), which may answer a system call that it does
-// not expect by killing the process. What the program would not call itself is then left out.
+// Who looks over the process's shoulder: a seccomp filter (seccomp(2)), which may answer a system call that it
+// does not expect by killing the process, so that what the program would not call itself is left out; or a
+// debugger (ptrace(2)).
 #pragma once
 
 namespace coshim {
@@ -10,5 +11,7 @@ bool under_seccomp();
 void note_seccomp();
 // What note_seccomp() noted.
 bool noted_seccomp();
+// gdb, strace or their like has it in hand. False where that can't be read.
+bool under_debugger();
 
 }  // namespace coshim
