@@ -58,18 +58,27 @@ int suspend(sys::KernelSignalSet mask) {
   mask &= ~sys::g_never_blocked;
   memcpy(&set, &mask, sizeof(mask));
   const uint32_t handlers_before = t_local.handlers_run;
-  begin_signal_suspend(mask);
+  const SuspendedMasks before = begin_signal_suspend(mask);
   do {
     BlockingRegion region("sigsuspend");
     real::sigsuspend(&set);
   } while (t_local.handlers_run == handlers_before);  // an attention for another coroutine is no signal
-  end_signal_suspend();
+  end_signal_suspend(before);
   errno = EINTR;
   return -1;
 }
 
+// In a handler it is the kernel's.
 sys::KernelSignalSet own_mask() {
-  return t_local.coroutine->signal_mask;
+  sys::KernelSignalSet mask = t_local.coroutine->signal_mask;
+  if (t_local.handler_depth > 0) sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
+  return mask;
+}
+
+// Also in a handler: what was sent to the thread while its own mask blocked it is with us, not with the
+// kernel.
+bool suspends_here() {
+  return t_local.coroutine != nullptr && t_local.critical == 0;
 }
 
 }  // namespace
@@ -103,18 +112,18 @@ HOOK(int, sigwait, (const sigset_t* set, int* number)) {
 }
 
 HOOK(int, sigsuspend, (const sigset_t* set)) {
-  if (!in_coroutine()) return real::sigsuspend(set);
+  if (!suspends_here()) return real::sigsuspend(set);
   return suspend(to_kernel(*set));
 }
 
 HOOK(int, __xpg_sigpause, (int number)) {
-  if (!in_coroutine()) return real::__xpg_sigpause(number);
+  if (!suspends_here()) return real::__xpg_sigpause(number);
   if (number < 1 || number > 64) return return_errno<int>(-EINVAL);
   return suspend(own_mask() & ~sys::signal_bit(number));
 }
 
 HOOK(int, sigpause, (int mask)) {
-  if (!in_coroutine()) return real::sigpause(mask);
+  if (!suspends_here()) return real::sigpause(mask);
   return suspend(static_cast<uint32_t>(mask));
 }
 
@@ -123,7 +132,7 @@ HOOK(int, __sigpause, (int number_or_mask, int is_number)) {
 }
 
 HOOK(int, pause, ()) {
-  if (!in_coroutine()) return real::pause();
+  if (!suspends_here()) return real::pause();
   return suspend(own_mask());
 }
 

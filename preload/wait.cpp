@@ -72,7 +72,7 @@ int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline,
   sys::KernelSignalSet kernel_mask;
   memcpy(&kernel_mask, mask, sizeof(kernel_mask));
   const uint32_t handlers_before = t_local.handlers_run;
-  begin_signal_suspend(kernel_mask & sys::kAllSignals);
+  const SuspendedMasks before = begin_signal_suspend(kernel_mask & sys::kAllSignals);
   int result;
   do {
     timespec left = to_timespec(deadline == kForever ? 0 : deadline - monotonic_now());
@@ -81,7 +81,7 @@ int wait_with_mask(const char* name, const sigset_t* mask, Nanoseconds deadline,
     // Interrupted for another coroutine's sake: no handler ran here.
   } while (result < 0 && errno == EINTR && t_local.handlers_run == handlers_before);
   int error = errno;
-  end_signal_suspend();
+  end_signal_suspend(before);
   errno = error;
   return result;
 }

@@ -1,5 +1,5 @@
-// Who looks over the process's shoulder: a seccomp filter (seccomp(2)), which may answer a system call that it
-// does not expect by killing the process, so that what the program would not call itself is left out; or a
+// Who looks over the process's shoulder: a seccomp filter (seccomp(2)), which may answer a system call that
+// it does not expect by killing the process, so that what the program would not call itself is left out; or a
 // debugger (ptrace(2)).
 #pragma once
 

@@ -332,27 +332,31 @@ void end_signal_wait() {
   }
 }
 
-void begin_signal_suspend(sys::KernelSignalSet mask) {
+SuspendedMasks begin_signal_suspend(sys::KernelSignalSet mask) {
   Coroutine* self = t_local.coroutine;
   CriticalSection critical;
   sys::KernelSignalSet all = sys::kAllSignals;
+  SuspendedMasks before{0, t_local.worker->kernel_mask};
   t_local.worker->kernel_mask = all;
-  sys::set_signal_mask(SIG_SETMASK, &all, nullptr);
+  sys::set_signal_mask(SIG_SETMASK, &all, &before.kernel);
   SpinGuard guard(g_signal_lock);
   self->in_signal_wait = true;
   uint64_t ready = self->pending_signals.load(std::memory_order_acquire) & ~mask;
   self->attention_left = ready != 0;
   for (; ready != 0; ready &= ready - 1) send_attention(sys::gettid(), __builtin_ctzll(ready) + 1);
+  return before;
 }
 
-void end_signal_suspend() {
+void end_signal_suspend(const SuspendedMasks& before) {
   end_signal_wait();
   Coroutine* self = t_local.coroutine;
+  const bool in_handler = t_local.handler_depth > 0;
   {
     CriticalSection critical;
-    t_local.worker->kernel_mask = self->signal_mask;
-    sys::set_signal_mask(SIG_SETMASK, &self->signal_mask, nullptr);
+    t_local.worker->kernel_mask = in_handler ? before.recorded : self->signal_mask;
+    sys::set_signal_mask(SIG_SETMASK, in_handler ? &before.kernel : &self->signal_mask, nullptr);
   }
+  if (in_handler) return;
   if (has_deliverable(self)) run_pending_handlers();
 }
 

@@ -76,9 +76,13 @@ bool is_attention(const siginfo_t* info);
 // A signal may come a second time, sent by ourselves: makes its info what it was.
 void restore_info(siginfo_t* info);
 // sigsuspend(2)'s preparation: blocks everything in the kernel, and what is pending becomes pending there.
-// Then the real sigsuspend(), until t_local.handlers_run shows that a handler ran; then end.
-void begin_signal_suspend(sys::KernelSignalSet mask);
-void end_signal_suspend();
+// Then the real sigsuspend(), until t_local.handlers_run shows that a handler ran; then end. Also inside a
+// handler, whose mask is the kernel's: garbage collectors stop threads there.
+struct SuspendedMasks {
+  sys::KernelSignalSet kernel, recorded;
+};
+SuspendedMasks begin_signal_suspend(sys::KernelSignalSet mask);
+void end_signal_suspend(const SuspendedMasks& before);
 
 // sigaltstack(2) of a coroutine: kept per coroutine; the kernel's belongs to the worker. 0 or -errno.
 long coroutine_alternate_stack(const stack_t* stack, stack_t* old);
