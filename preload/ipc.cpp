@@ -83,7 +83,9 @@ HOOK(int, semtimedop, (int id, sembuf* operations, size_t count, const timespec*
   if (!in_coroutine() || bad_time) return real::semtimedop(id, operations, count, timeout);
   const timespec at_once{0, 0};
   const Nanoseconds deadline = deadline_of(timeout);
-  auto attempt = [&] { return real::semtimedop(id, operations, count, &at_once); };
+  auto attempt = [&] {
+    return undisturbed([&] { return real::semtimedop(id, operations, count, &at_once); });
+  };
   COSHIM_RETURN_UNLESS(attempt(), EAGAIN);
   // EAGAIN also where the program itself does not want to wait (IPC_NOWAIT in an operation).
   for (size_t i = 0; i < count; ++i) {

@@ -33,22 +33,9 @@ int wait_for_any(const pollfd* fds, size_t count, Nanoseconds deadline, Check&& 
   }
 }
 
-// The kernel says EINTR also to who would not wait, when a signal comes: that of a shared stack's turn
-// (runtime/sched/shared_switch.h) is not the program's.
-template <typename Look>
-long look_undisturbed(Look&& look) {
-  const Coroutine* self = t_local.coroutine;
-  for (;;) {
-    const uint32_t freezes = self != nullptr ? self->freezes : 0, handlers = t_local.handlers_run;
-    long result = look();
-    bool frozen = self != nullptr && self->freezes != freezes && t_local.handlers_run == handlers;
-    if (__builtin_expect(result != -EINTR || !frozen, 1)) return result;
-  }
-}
-
 long poll_now(pollfd* fds, nfds_t count) {
   timespec none{};
-  return look_undisturbed([&] { return sys::call(SYS_ppoll, fds, count, &none, nullptr, kMaskSize); });
+  return undisturbed([&] { return sys::call(SYS_ppoll, fds, count, &none, nullptr, kMaskSize); });
 }
 
 int poll_until(pollfd* fds, nfds_t count, Nanoseconds deadline) {
@@ -138,7 +125,7 @@ class SelectWait {
   long look() {
     restore();
     timespec none{};
-    return look_undisturbed(
+    return undisturbed(
         [&] { return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr); });
   }
 

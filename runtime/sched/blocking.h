@@ -66,4 +66,18 @@ class BlockingRegion {
   UnwindStart where_;
 };
 
+// For calls that do not wait: the kernel says EINTR to them too when a signal comes, also the one of a shared
+// stack's turn (runtime/sched/shared_switch.h), which is not the program's. Results as in repeat().
+template <typename Call>
+auto undisturbed(Call&& call) {
+  const Coroutine* self = t_local.coroutine;
+  for (;;) {
+    const uint32_t freezes = self != nullptr ? self->freezes : 0, handlers = t_local.handlers_run;
+    auto result = call();
+    bool interrupted = result == -EINTR || (result == -1 && errno == EINTR);
+    bool frozen = self != nullptr && self->freezes != freezes && t_local.handlers_run == handlers;
+    if (__builtin_expect(!interrupted || !frozen, 1)) return result;
+  }
+}
+
 }  // namespace coshim
