@@ -153,8 +153,16 @@ class MemoryGrowth:
         self.program, self.own, self.around = program, program.memory(), Surroundings()
         self.threads = program.threads()
 
+    def until_idle(self, limit=10):
+        """Waits until the program has given back what idle threads give back (COSHIM_STACK_IDLE), but not for ever."""
+        deadline = time.monotonic() + limit
+        before = None
+        while before != (before := self.program.memory()["user"]) and time.monotonic() < deadline:
+            time.sleep(1.5)
+
     def of_each(self, count, sockets=0):
         """Bytes for each of `count`, by kind and together. Raises Disturbed, with what is certain."""
+        self.until_idle()
         settle()
         now, around = self.program.memory(), Surroundings()
         growth = {kind: (now[kind] - self.own[kind]) / count for kind in now}

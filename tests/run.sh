@@ -36,7 +36,8 @@ if [ "$real" = yes ] && ! demo_apps/run.sh --connections 200 --seconds 1 >build/
   cat build/demo.log
   exit 1
 fi
-ctest --test-dir build -j "$(nproc)" --output-on-failure ${labels:+-L "$labels"}
+# One more than there are processors: most tests wait most of the time.
+ctest --test-dir build -j "$(($(nproc) + 1))" --output-on-failure ${labels:+-L "$labels"}
 
 # The long form: the stress programs again, for ten minutes each, with our own invariant checks on.
 if [ "$repeat" = 100 ]; then
