@@ -40,7 +40,10 @@ class Queue {
       waiter.enqueue();
       ++queued;
       WaitResult result = waiter.wait(deadline);
-      if (result == WaitResult::woken) order[woken++] = number;
+      if (result == WaitResult::woken) {
+        order[places_++] = number;
+        ++woken;  // only now: who sees it reads the order
+      }
       if (result == WaitResult::timed_out) ++timed_out;
     });
     wait_until(queued, number + 1);
@@ -54,6 +57,7 @@ class Queue {
   std::atomic<int> order[64] = {};
 
  private:
+  std::atomic<int> places_{0};
   std::vector<std::thread> threads_;
 };
 
