@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 
 #include "runtime/base/log.h"
-#include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/diag/dump.h"
 #include "runtime/diag/statistics.h"
@@ -17,7 +16,7 @@
 #include "runtime/sched/saver.h"
 #include "runtime/sched/shared_switch.h"
 #include "runtime/thread/critical.h"
-#include "runtime/thread/identity.h"
+#include "runtime/thread/hidden_thread.h"
 #include "runtime/thread/robust.h"
 #include "runtime/thread/tcb.h"
 
@@ -194,18 +193,7 @@ void monitor_wake_always() {
 }
 
 bool monitor_start() {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kernel_thread_stack(kMonitorStack));
-  use_ordinary_policy(&attributes);
-  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
-  sys::set_signal_mask(SIG_SETMASK, &all, &old);
-  pthread_t thread;
-  int error = g_native.pthread_create(&thread, &attributes, &monitor_main, nullptr);
-  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
-  pthread_attr_destroy(&attributes);
-  return error == 0;
+  return start_hidden_thread(&monitor_main, nullptr, kernel_thread_stack(kMonitorStack)) == 0;
 }
 
 }  // namespace coshim

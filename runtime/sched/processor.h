@@ -102,6 +102,13 @@ bool scheduler_start(int processor_count, const char** reason);
 // The child of a fork: no worker is left.
 void scheduler_reset_after_fork();
 
+// The next coroutine of the worker's processor; null also where that was taken from it.
+inline Coroutine* pop_owned(Worker* worker) {
+  Processor* processor = worker->processor;
+  SpinGuard guard(processor->lock);
+  return processor->owner == worker ? processor->queue.pop() : nullptr;
+}
+
 // Puts a coroutine into a run queue. `coroutine` is parked or new. Inside a CriticalSection.
 void make_runnable(Coroutine* coroutine);
 

@@ -1,12 +1,11 @@
 #include "runtime/sched/saver.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 
-#include "runtime/base/native.h"
 #include "runtime/config.h"
 #include "runtime/sched/processor.h"
 #include "runtime/stack/elastic.h"
+#include "runtime/thread/hidden_thread.h"
 #include "runtime/thread/tcb.h"
 
 namespace coshim {
@@ -63,17 +62,7 @@ void saver_wake() {
 }
 
 bool saver_start() {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, kernel_thread_stack(kSaverStack));
-  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
-  sys::set_signal_mask(SIG_SETMASK, &all, &old);
-  pthread_t thread;
-  int error = g_native.pthread_create(&thread, &attributes, &saver_main, nullptr);
-  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
-  pthread_attr_destroy(&attributes);
-  return error == 0;
+  return start_hidden_thread(&saver_main, nullptr, kernel_thread_stack(kSaverStack)) == 0;
 }
 
 }  // namespace coshim

@@ -36,12 +36,6 @@ bool stands_on_it(const Coroutine* coroutine) {
   return coroutine->shared_stack->contains(coroutine->stack_pointer);
 }
 
-Coroutine* pop_owned(Worker* worker) {
-  Processor* processor = worker->processor;
-  SpinGuard guard(processor->lock);
-  return processor->owner == worker ? processor->queue.pop() : nullptr;
-}
-
 // `self` still stands on the stack that `next` needs.
 bool is_handed_over(const Coroutine* self, const Coroutine* next) {
   SharedStack* stack = next->shared_stack;

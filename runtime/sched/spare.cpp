@@ -7,10 +7,9 @@
 #include <new>
 
 #include "runtime/base/log.h"
-#include "runtime/base/native.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
-#include "runtime/thread/identity.h"
+#include "runtime/thread/hidden_thread.h"
 #include "runtime/thread/tcb.h"
 
 namespace coshim {
@@ -24,6 +23,9 @@ constexpr int kSparesKept = 4;
 constexpr int kReserved = 8;
 constexpr size_t kPage = 4096;
 constexpr Nanoseconds kPauseAfterFailure = 5000000;
+// A shortage that lasts. A short one says nothing: clone(2) answers EAGAIN too while another thread is in
+// execve(2), and all of this is then about to end.
+constexpr Nanoseconds kShortage = 1000000000;
 
 SpinLock g_spare_lock;
 Worker* g_spares;
@@ -34,6 +36,7 @@ Worker* g_unused_records;
 char* g_reserve;  // memory for the stacks of kReserved workers
 std::atomic<int> g_reserve_used{0};
 std::atomic<Nanoseconds> g_next_try{0};
+std::atomic<Nanoseconds> g_short_since{0};  // 0: the last try succeeded
 
 char* map_pages(size_t size) {
   long result =
@@ -94,22 +97,7 @@ void* worker_main(void* argument) {
 }
 
 int start_kernel_thread(Worker* worker, char* stack) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  if (stack != nullptr) {
-    pthread_attr_setstack(&attributes, stack, stack_size());
-  } else {
-    pthread_attr_setstacksize(&attributes, stack_size());
-  }
-  use_ordinary_policy(&attributes);
-  sys::KernelSignalSet all = sys::kAllSignals, old = 0;
-  sys::set_signal_mask(SIG_SETMASK, &all, &old);
-  pthread_t thread;
-  int error = g_native.pthread_create(&thread, &attributes, &worker_main, worker);
-  sys::set_signal_mask(SIG_SETMASK, &old, nullptr);
-  pthread_attr_destroy(&attributes);
-  return error;
+  return start_hidden_thread(&worker_main, worker, stack_size(), stack);
 }
 
 // One of those never ends, as nobody would know when its stack is free.
@@ -125,6 +113,14 @@ bool start_on_reserve(Worker* worker) {
   return false;
 }
 
+void note_failure() {
+  static std::atomic<bool> told{false};
+  Nanoseconds now = monotonic_now(), since = 0;
+  g_next_try.store(now + kPauseAfterFailure, std::memory_order_relaxed);
+  if (g_short_since.compare_exchange_strong(since, now) || now - since < kShortage) return;
+  if (!told.exchange(true)) COSHIM_LOG(warn, "no kernel thread for a worker; trying again now and then");
+}
+
 bool spawn_worker(Processor* processor) {
   if (monotonic_now() < g_next_try.load(std::memory_order_relaxed)) return false;
   Worker* worker = new_worker_record();
@@ -136,12 +132,13 @@ bool spawn_worker(Processor* processor) {
       SpinGuard guard(processor->lock);
       processor->owner = worker;
     }
-    if (start_kernel_thread(worker, nullptr) == 0 || start_on_reserve(worker)) return true;
+    if (start_kernel_thread(worker, nullptr) == 0 || start_on_reserve(worker)) {
+      g_short_since.store(0);
+      return true;
+    }
     give_back_record(worker);
   }
-  static std::atomic<bool> told{false};
-  if (!told.exchange(true)) COSHIM_LOG(warn, "no kernel thread for a worker; trying again now and then");
-  g_next_try.store(monotonic_now() + kPauseAfterFailure, std::memory_order_relaxed);
+  note_failure();
   return false;
 }
 
@@ -184,6 +181,7 @@ void end_worker(Worker* worker) {
 
 bool workers_start() {
   g_next_try.store(0);
+  g_short_since.store(0);
   g_reserve = map_pages(kReserved * stack_size());
   Processor* first = &g_scheduler.processors[0];
   first->idle = false;  // the worker's first look makes it idle

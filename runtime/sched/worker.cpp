@@ -24,12 +24,6 @@ bool owns(const Worker* worker) {
   return processor->owner == worker;
 }
 
-Coroutine* pop_owned(Worker* worker) {
-  Processor* processor = worker->processor;
-  SpinGuard guard(processor->lock);
-  return processor->owner == worker ? processor->queue.pop() : nullptr;
-}
-
 void fire_timers(Processor* processor, Nanoseconds now) {
   for (;;) {
     Coroutine* due;

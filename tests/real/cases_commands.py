@@ -177,11 +177,11 @@ getent hosts localhost; echo "getent: $?"; id -u > /dev/null; date -u -d @0
 """
 
 # What a program without threads looks like, seen from inside: kernel threads, descriptors and where they lead, signals
-# blocked, ignored and caught. Pipes and the listing's own descriptor have numbers of their own in each run.
+# blocked, ignored and caught. Pipes and processes have numbers of their own in each run.
 SINGLE = r"""
 show='
 import os, re
-print(sorted((int(fd), re.sub(r"\d{3,}", "N", os.readlink("/proc/self/fd/" + fd)))
+print(sorted((int(fd), re.sub(r"\[\d+\]", "[N]", os.readlink("/proc/self/fd/" + fd)))
              for fd in os.listdir("/proc/self/fd") if os.path.lexists("/proc/self/fd/" + fd)))
 for line in open("/proc/self/status"):
     if line.startswith(("Threads", "SigBlk", "SigIgn", "SigCgt", "ShdPnd", "SigPnd", "NoNewPrivs", "Seccomp")):
@@ -189,8 +189,8 @@ for line in open("/proc/self/status"):
 '
 echo python; /usr/bin/python3 -S -c "$show"
 echo bash; mapfile -t lines < /proc/self/status; printf '%s\n' "${lines[@]}" | grep -E '^(Threads|Sig(Blk|Ign|Cgt))'
-for fd in /proc/$$/fd/*; do echo "${fd##*/} $(readlink "$fd" | sed 's/[0-9]\{3,\}/N/')"; done
-echo ls; ls -l /proc/self/fd | sed -E 's/.* ([0-9]+ -> )/\1/; s/[0-9]{3,}/N/; /^total/d'
+for fd in /proc/$$/fd/*; do echo "${fd##*/} $(readlink "$fd" | sed 's/\[[0-9]*\]/[N]/')"; done
+echo ls; ls -l /proc/self/fd | sed -E 's/.* ([0-9]+ -> )/\1/; s/\[[0-9]+\]/[N]/; s,/proc/[0-9]+,/proc/N,; /^total/d'
 echo grep; grep -E '^(Threads|Sig(Blk|Ign|Cgt))' /proc/self/status
 echo next descriptor; /usr/bin/python3 -S -c 'import os; print(os.open("/dev/null", os.O_RDONLY), os.pipe(), os.dup(0))'
 echo closed; /usr/bin/python3 -S -c 'import os; print(os.dup(2))' 0<&- 1>out; cat out
