@@ -62,6 +62,8 @@ const Figure kFigures[] = {
      "Bytes that parked threads have on their stacks."},
     {"stack_saved_bytes", "stack_saved_bytes", nullptr, kGauge, &S::stack_saved_bytes, 1,
      "Stacks kept outside of their places (modes shared and elastic)."},
+    {"stack_deepest_bytes", "stack_deepest_bytes", nullptr, kGauge, &S::stack_deepest_bytes, 1,
+     "The most of one stack that was seen touched since the start."},
     {"resident_bytes", "process_resident_bytes", nullptr, kGauge, &S::resident_bytes, 1,
      "Resident memory of the whole process."},
 };

@@ -118,10 +118,12 @@ void append_summary(std::string* text, const Statistics& s, const Statistics& be
   append(text, "          blocking calls %.1f, of these long %.1f, kernel threads busy with them %.2f\n",
          per_second(&Statistics::blocking_calls), per_second(&Statistics::long_calls),
          per_second(&Statistics::blocking_nanoseconds) * 1e-9);
-  append(text, "memory    %s resident; stacks: %llu of %llu in use, %s live, %s saved, %s reserved\n",
-         bytes(s.resident_bytes).c_str(), number(s.stack_slots_in_use), number(s.stack_slots),
-         bytes(s.stack_live_bytes).c_str(), bytes(s.stack_saved_bytes).c_str(),
-         bytes(s.stack_reserved_bytes).c_str());
+  append(
+      text,
+      "memory    %s resident; stacks: %llu of %llu in use, %s live, %s saved, %s reserved, %s the deepest\n",
+      bytes(s.resident_bytes).c_str(), number(s.stack_slots_in_use), number(s.stack_slots),
+      bytes(s.stack_live_bytes).c_str(), bytes(s.stack_saved_bytes).c_str(),
+      bytes(s.stack_reserved_bytes).c_str(), bytes(s.stack_deepest_bytes).c_str());
 }
 
 std::string screen(const Process& process, const Statistics& now, const Statistics& before, SortOrder order) {

@@ -77,6 +77,7 @@ void JsonDump::write_statistics(const Statistics& s) {
                   {"stack_reserved_bytes", s.stack_reserved_bytes},
                   {"stack_live_bytes", s.stack_live_bytes},
                   {"stack_saved_bytes", s.stack_saved_bytes},
+                  {"stack_deepest_bytes", s.stack_deepest_bytes},
                   {"resident_bytes", s.resident_bytes}};
   out_.print("\"statistics\":{");
   bool first = true;
@@ -221,9 +222,11 @@ void JsonDump::write_thread(const ThreadRecord& record) {
   }
   out_.print(",\"cpu_nanoseconds\":%lu", record.cpu_nanoseconds);
   if (record.id != 0) {
-    out_.print(",\"switches\":%lu,\"stack\":{\"size\":%lu,\"used\":%lu,\"touched\":%lu,\"saved\":%s}",
-               record.switches, record.stack_size, record.stack_used, record.stack_touched,
-               record.residency == Residency::saved ? "true" : "false");
+    out_.print(
+        ",\"switches\":%lu,\"stack\":{\"size\":%lu,\"used\":%lu,\"touched\":%lu,\"deepest\":%lu,\"saved\":%"
+        "s}",
+        record.switches, record.stack_size, record.stack_used, record.stack_touched, record.stack_deepest,
+        record.residency == Residency::saved ? "true" : "false");
     out_.print(",\"start\":{\"address\":\"%p\"", reinterpret_cast<void*>(record.start_routine));
     write_symbol(symbols_->look_up(record.start_routine));
     out_.print("}");

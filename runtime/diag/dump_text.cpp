@@ -144,6 +144,8 @@ void TextDump::print_details(const ThreadRecord& record) {
   out_.print(", switches %lu; stack %lu KiB", record.switches, record.stack_size / 1024);
   if (record.stack_used != 0) out_.print(", %lu bytes in use", record.stack_used);
   if (record.stack_touched != 0) out_.print(", %lu KiB touched", record.stack_touched / 1024);
+  if (record.stack_deepest > record.stack_touched)
+    out_.print(", %lu KiB at the deepest", record.stack_deepest / 1024);
   if (record.residency == Residency::saved) out_.print(", saved");
   if (record.waiters != 0) out_.print("; %u threads wait for what it holds", record.waiters);
 }

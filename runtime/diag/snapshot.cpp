@@ -9,6 +9,7 @@
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
 #include "runtime/sched/shared_switch.h"
+#include "runtime/stack/depth.h"
 #include "runtime/stack/slot.h"
 #include "runtime/thread/pool.h"
 
@@ -253,7 +254,12 @@ bool Snapshot::try_coroutine(Coroutine* coroutine, ThreadRecord* record) {
   if (stands && slot != nullptr && pointer > slot->stack_low && pointer < slot->stack_top)
     record->stack_used = static_cast<size_t>(slot->stack_top - pointer);
   if (stands && g_shared_stacks) record->stack_used = shared_stack_bytes(coroutine).size;
-  if (slot != nullptr && !record->stack_is_user) record->stack_touched = touched_bytes(slot);
+  if (slot != nullptr && !record->stack_is_user) {
+    record->stack_touched = touched_bytes(slot);
+    size_t depth = touched_depth(slot);
+    record->stack_deepest = depth > coroutine->deepest ? depth : coroutine->deepest;
+    note_depth(record->stack_deepest);
+  }
   if (coroutine->switches != record->switches || coroutine->id != record->id ||
       coroutine->state.load(std::memory_order_acquire) != record->state ||
       coroutine->wait_kind != record->wait || coroutine->wait_object != record->object) {

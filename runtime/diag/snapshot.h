@@ -26,7 +26,7 @@ struct ThreadRecord {
   uint64_t switches;
   uint64_t cpu_nanoseconds;
   uintptr_t start_routine;
-  size_t stack_size, stack_used, stack_touched;  // bytes; 0: unknown
+  size_t stack_size, stack_used, stack_touched, stack_deepest;  // bytes; 0: unknown
   uint32_t polled;
   uint32_t backtrace;  // index; kNone: none
   // Whom it waits for: mutex, write-locked rwlock, join.

@@ -8,6 +8,7 @@
 #include "runtime/config.h"
 #include "runtime/sched/call_counters.h"
 #include "runtime/sched/processor.h"
+#include "runtime/stack/depth.h"
 #include "runtime/stack/save_area.h"
 #include "runtime/stack/shared_stack.h"
 #include "runtime/stack/slot.h"
@@ -171,6 +172,8 @@ void collect_statistics(Statistics* s) {
   SlotStatistics slots = slot_statistics();
   s->stack_slots = slots.slots;
   s->stack_slots_in_use = slots.slots_in_use;
+  for_each_shared_stack([](SharedStack* stack, void*) { note_depth(touched_depth(stack->slot)); }, nullptr);
+  s->stack_deepest_bytes = deepest_stack();
   s->stack_reserved_bytes = slots.reserved_bytes;
   s->stack_saved_bytes = save_area_statistics().used;
   s->resident_bytes = resident_bytes();

@@ -108,6 +108,7 @@ struct Statistics {
   uint64_t stack_reserved_bytes;  // address space of all slots
   uint64_t stack_live_bytes;      // between top and stack pointer of the parked threads
   uint64_t stack_saved_bytes;     // shared and elastic: stacks kept outside of their slots
+  uint64_t stack_deepest_bytes;   // the most of one stack that was seen touched, TLS included
   uint64_t resident_bytes;        // of the whole process
 
   BlockedCall calls[kBlockedCalls];  // most time first

@@ -5,6 +5,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory_limits.h"
 #include "runtime/stack/compact.h"
+#include "runtime/stack/depth.h"
 #include "runtime/stack/pager.h"
 #include "runtime/stack/save_area.h"
 #include "runtime/stack/slot.h"
@@ -105,6 +106,7 @@ class Batch {
     if (g_stopped.load(std::memory_order_relaxed)) save = false;
     sys::call(SYS_membarrier, 1 << 3 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED */, 0, 0);
     keep_idle();
+    for (size_t i = 0; i < count_; ++i) measure(members_[i]);
     size_t handled = count_;
     if (save) {
       sort();
@@ -145,6 +147,14 @@ class Batch {
       }
     }
     count_ = kept;
+  }
+
+  // What is about to be given back is forgotten otherwise.
+  static void measure(const Member& member) {
+    Coroutine* coroutine = member.coroutine;
+    size_t depth = touched_depth(coroutine->slot, member.extent.pages.low);
+    if (depth > coroutine->deepest) coroutine->deepest = depth;
+    note_depth(depth);
   }
 
   // By address, so that neighbours are frozen and taken away together.
@@ -251,6 +261,16 @@ void look_at(Coroutine* coroutine, void* context) {
   if (scan->batch.full()) scan->result.handled += scan->batch.finish(scan->save);
 }
 
+void scan_free_slots(IdleScan* result) {
+  for (;;) {
+    SpinGuard guard(g_batch_lock);
+    size_t trimmed = trim_free_slots();
+    if (trimmed == 0) break;
+    result->handled += trimmed;
+  }
+  if (age_free_slots()) ++result->remaining;
+}
+
 // Another thread may have brought the page back between the fault and its handler; but a page that is there
 // and faults again and again is the program's own doing.
 bool just_came_back(const void* address) {
@@ -335,6 +355,7 @@ IdleScan elastic_scan(Nanoseconds idle, bool save) {
   scan.result = IdleScan{0, 0};
   for_each_coroutine(&look_at, &scan);
   scan.result.handled += scan.batch.finish(scan.save);
+  scan_free_slots(&scan.result);
   return scan.result;
 }
 

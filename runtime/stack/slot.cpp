@@ -10,6 +10,7 @@
 #include "runtime/base/spin_lock.h"
 #include "runtime/base/system_call.h"
 #include "runtime/stack/chunk_index.h"
+#include "runtime/stack/depth.h"
 #include "runtime/stack/pager.h"
 #include "runtime/thread/tcb.h"
 
@@ -31,11 +32,14 @@ constexpr size_t kFewSlots = 4;
 // index.
 constexpr size_t kColours = 4;
 constexpr size_t kColourStep = 192;
+constexpr size_t kTrimBatch = 32;
 
+// Those that are free are taken again last one first. What lies on `warm` when the saver passes becomes
+// `idle`; what is still there at its next pass is trimmed and becomes `cold`.
 struct SlotClass {
   size_t total_size = 0;
   size_t guard_size = 0;
-  StackSlot* free = nullptr;
+  StackSlot *warm = nullptr, *idle = nullptr, *cold = nullptr;
   StackSlot* fresh = nullptr;  // the current chunk's untouched part
   size_t fresh_count = 0;
   size_t chunk_slots = kFirstChunkSlots;
@@ -45,6 +49,7 @@ SpinLock g_lock;
 SlotClass g_classes[kClasses];
 ChunkIndex g_chunks;
 size_t g_slot_count, g_slots_in_use, g_reserved;
+size_t g_in_trimming;  // free, but not to be had for a moment
 bool g_guard_install_missing;
 bool g_told_limit;
 
@@ -111,22 +116,21 @@ size_t chunk_slots(SlotClass& slot_class) {
   return some < kFewSlots ? kFewSlots : some < count ? some : count;
 }
 
-bool add_chunk(SlotClass& slot_class) {
+// Null, or what is missing.
+const char* add_chunk(SlotClass& slot_class) {
   size_t count = chunk_slots(slot_class);
   char* base = nullptr;
   for (; count > 0; count /= 4) {
     base = map_chunk(count * slot_class.total_size);
     if (base != nullptr) break;
   }
-  if (base == nullptr) {
-    tell_limit_once("no address space or commit charge for another stack");
-    return false;
-  }
+  static constexpr char kNoMemory[] = "no address space or commit charge for another stack";
+  if (base == nullptr) return kNoMemory;
   auto* slots = reinterpret_cast<StackSlot*>(
       map_memory(round_up(count * sizeof(StackSlot), kPage), PROT_READ | PROT_WRITE));
   if (slots == nullptr) {
     sys::call(SYS_munmap, base, count * slot_class.total_size);
-    return false;
+    return kNoMemory;
   }
   Chunk chunk{base, slot_class.total_size, count, slots};
   auto low = reinterpret_cast<uintptr_t>(base), high = low + count * slot_class.total_size;
@@ -135,16 +139,15 @@ bool add_chunk(SlotClass& slot_class) {
   for (size_t i = 0; i < count; ++i) slots[i].base = base + i * slot_class.total_size;
   register_slots(chunk);
   if (!g_chunks.add(chunk)) {
-    tell_limit_once("too many stacks");
     sys::call(SYS_munmap, slots, round_up(count * sizeof(StackSlot), kPage));
     sys::call(SYS_munmap, base, count * slot_class.total_size);
-    return false;
+    return "too many stacks";
   }
   slot_class.fresh = slots;
   slot_class.fresh_count = count;
   g_slot_count += count;
   g_reserved += count * slot_class.total_size;
-  return true;
+  return nullptr;
 }
 
 SlotClass* find_class(size_t total_size, size_t guard_size) {
@@ -175,6 +178,61 @@ void lay_out(StackSlot* slot, const SlotClass& slot_class, size_t colour) {
   slot->stack_low = slot->base + slot->guard_size;
 }
 
+StackSlot* pop(StackSlot** list) {
+  StackSlot* slot = *list;
+  if (slot != nullptr) *list = slot->next;
+  return slot;
+}
+
+void push(StackSlot** list, StackSlot* slot) {
+  slot->next = *list;
+  *list = slot;
+}
+
+StackSlot* take_free(SlotClass& slot_class) {
+  StackSlot* slot = pop(&slot_class.warm);
+  if (slot == nullptr) slot = pop(&slot_class.idle);
+  if (slot == nullptr) slot = pop(&slot_class.cold);
+  if (slot != nullptr) slot->kept = false;
+  return slot;
+}
+
+StackSlot* take_fresh(SlotClass& slot_class, bool* wait) {
+  if (slot_class.fresh_count == 0) {
+    if (const char* missing = add_chunk(slot_class)) {
+      *wait = g_in_trimming != 0;
+      if (!*wait) tell_limit_once(missing);
+      return nullptr;
+    }
+  }
+  StackSlot* slot = slot_class.fresh;
+  lay_out(slot, slot_class, slot_class.fresh_count % kColours);
+  if (!install_guard(slot)) return nullptr;
+  ++slot_class.fresh;
+  --slot_class.fresh_count;
+  return slot;
+}
+
+// Those of one class that the next trimming takes.
+size_t take_idle(SlotClass& slot_class, StackSlot** slots, size_t capacity) {
+  SpinGuard guard(g_lock);
+  size_t count = 0;
+  while (count < capacity && (slots[count] = pop(&slot_class.idle)) != nullptr) ++count;
+  g_in_trimming += count;
+  return count;
+}
+
+// Neither the guard nor the TLS and the TCB, which has a dynamic TLS to release first (tcb_used).
+void trim(StackSlot* const* slots, size_t count) {
+  Stretch stretches[kTrimBatch];
+  for (size_t i = 0; i < count; ++i) {
+    auto top = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(slots[i]->stack_top) & ~(kPage - 1));
+    stretches[i] = {slots[i]->stack_low, static_cast<size_t>(top - slots[i]->stack_low)};
+    note_depth(touched_depth(slots[i], top));
+  }
+  pager_drop(stretches, count);
+}
+
 }  // namespace
 
 char* map_stack_memory(size_t size) {
@@ -188,35 +246,53 @@ StackSlot* acquire_slot(size_t stack_size, size_t guard_size) {
   if (stack_size < kSpareBelow) stack_size += kSpare;
   size_t total = guard_size + round_up(stack_size, kPage);
 
-  SpinGuard guard(g_lock);
-  SlotClass* slot_class = find_class(total, guard_size);
-  if (slot_class == nullptr) {
-    tell_limit_once("too many different stack sizes");
-    return nullptr;
+  for (;; sys::yield()) {
+    SpinGuard guard(g_lock);
+    SlotClass* slot_class = find_class(total, guard_size);
+    if (slot_class == nullptr) {
+      tell_limit_once("too many different stack sizes");
+      return nullptr;
+    }
+    StackSlot* slot = take_free(*slot_class);
+    bool wait = false;
+    if (slot == nullptr) slot = take_fresh(*slot_class, &wait);
+    if (slot != nullptr) ++g_slots_in_use;
+    if (!wait) return slot;
   }
-  StackSlot* slot = slot_class->free;
-  if (slot != nullptr) {
-    slot_class->free = slot->next;
-    slot->kept = false;
-  } else {
-    if (slot_class->fresh_count == 0 && !add_chunk(*slot_class)) return nullptr;
-    slot = slot_class->fresh;
-    lay_out(slot, *slot_class, static_cast<size_t>(slot_class->fresh_count) % kColours);
-    if (!install_guard(slot)) return nullptr;
-    ++slot_class->fresh;
-    --slot_class->fresh_count;
-  }
-  ++g_slots_in_use;
-  return slot;
 }
 
 void release_slot(StackSlot* slot) {
   SpinGuard guard(g_lock);
   slot->owner = nullptr;
   --g_slots_in_use;
-  SlotClass* slot_class = find_class(slot->total_size, slot->guard_size);
-  slot->next = slot_class->free;
-  slot_class->free = slot;
+  push(&find_class(slot->total_size, slot->guard_size)->warm, slot);
+}
+
+size_t trim_free_slots() {
+  StackSlot* slots[kTrimBatch];
+  for (SlotClass& slot_class : g_classes) {
+    size_t count = take_idle(slot_class, slots, kTrimBatch);
+    if (count == 0) continue;
+    trim(slots, count);
+    SpinGuard guard(g_lock);
+    for (size_t i = 0; i < count; ++i) push(&slot_class.cold, slots[i]);
+    g_in_trimming -= count;
+    return count;
+  }
+  return 0;
+}
+
+bool age_free_slots() {
+  SpinGuard guard(g_lock);
+  bool any = false;
+  for (SlotClass& slot_class : g_classes) {
+    if (slot_class.idle == nullptr) {
+      slot_class.idle = slot_class.warm;
+      slot_class.warm = nullptr;
+    }
+    any = any || slot_class.idle != nullptr;
+  }
+  return any;
 }
 
 StackSlot* find_slot(const void* address) {

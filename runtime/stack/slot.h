@@ -29,13 +29,19 @@ struct StackSlot {
   bool registered = false;     // with the pager
   bool kept = false;           // never to be saved
   Coroutine* owner = nullptr;  // for the overflow report
-  StackSlot* next = nullptr;   // free list
+  StackSlot* next = nullptr;   // free lists
 };
 
 // A slot with at least `stack_size` bytes for stack, TLS and TCB above a guard of at least `guard_size` (0:
 // no guard). Null when memory or the kernel's limit of mappings ends (after one line that says why, once).
 StackSlot* acquire_slot(size_t stack_size, size_t guard_size);
 void release_slot(StackSlot* slot);
+
+// What free slots were touched by is given back when nobody has taken them between two passes of the saver:
+// age_free_slots() is a pass (false: none is free that has pages), trim_free_slots() gives back what the pass
+// before found, a batch each time (how many; 0: no more). Not across a fork().
+bool age_free_slots();
+size_t trim_free_slots();
 
 // Whether `address` may lie in a slot: a quick look at the lowest and the highest of all.
 extern std::atomic<uintptr_t> g_slots_low, g_slots_high;

@@ -151,6 +151,7 @@ void prepare(Coroutine* coroutine, const CreateRequest& request) {
   coroutine->argument = request.argument;
   coroutine->result = nullptr;
   coroutine->exit_called = false;
+  coroutine->deepest = 0;
   coroutine->kept_mutexes = nullptr;
   coroutine->cancel_signal_due.store(false, std::memory_order_relaxed);
   coroutine->joining = nullptr;

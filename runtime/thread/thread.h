@@ -136,6 +136,7 @@ struct Coroutine : Thread {
   std::atomic<uint32_t> reached{0};  // system calls in progress that were given an address in it
   CompactStack* saved = nullptr;
   uint64_t resident_since = 0;  // tick_counter() when it was last brought back
+  size_t deepest = 0;           // bytes of its stack that the saver has found touched (runtime/stack/depth.h)
   uint64_t left_alone = 0;      // wait_since of a wait during which it is not to be saved or trimmed
 
   // Shared stacks (runtime/stack/shared_stack.h); null: its stack is its own.

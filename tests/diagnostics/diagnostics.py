@@ -76,7 +76,7 @@ HEADER = struct.Struct("<8sIIQiI16sqq")
 COUNTS = ("alive starting runnable running parked finished blocked created peak_alive processors processors_running "
           "queued workers workers_peak kernel_threads kernel_threads_peak switches wake_ups worker_wake_ups hand_overs "
           "steals long_calls blocking_calls blocking_nanoseconds stack_slots stack_slots_in_use stack_reserved_bytes "
-          "stack_live_bytes stack_saved_bytes resident_bytes").split()
+          "stack_live_bytes stack_saved_bytes stack_deepest_bytes resident_bytes").split()
 CALL = struct.Struct("<40sIIQQQ")
 CALLS = 128
 

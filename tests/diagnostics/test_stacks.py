@@ -9,7 +9,7 @@ import sys
 import tempfile
 import unittest
 
-from diagnostics import LIBRARY, Program, program, wait_until
+from diagnostics import LIBRARY, Program, ask_statistics, program, wait_until
 
 MODES = ("private", "elastic", "shared")
 THREADS, MEBIBYTE = 50, 1 << 20
@@ -53,6 +53,10 @@ class Stacks(unittest.TestCase):
                 self.addCleanup(started.__exit__)
                 started.wait_for_line("ready")
                 wait_until(lambda: resident(started.pid) < THREADS * MEBIBYTE // 4, "the pages are given back")
+                deepest = [thread["stack"]["deepest"] for thread in started.dump_json()["threads"] if thread["id"] != 0]
+                self.assertEqual(len(deepest), THREADS)
+                for depth in [*deepest, ask_statistics(started.pid)["stack_deepest_bytes"]]:
+                    self.assertTrue(MEBIBYTE < depth < MEBIBYTE + 64 * 1024, deepest)
                 self.assertEqual(started.end(), 0)
 
 

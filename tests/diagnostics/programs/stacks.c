@@ -15,7 +15,7 @@ static volatile long no_end = -1;
 static int* volatile nothing;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
-static int over;
+static int deep, over;
 
 __attribute__((noinline)) static long recurse(long depth) {
   volatile char frame[256];
@@ -41,6 +41,8 @@ __attribute__((noinline)) static void use_a_mebibyte(void) {
 static void* use_and_wait(void* unused) {
   use_a_mebibyte();
   pthread_mutex_lock(&mutex);
+  ++deep;
+  pthread_cond_broadcast(&condition);
   while (!over) pthread_cond_wait(&condition, &mutex);
   pthread_mutex_unlock(&mutex);
   return unused;
@@ -53,6 +55,9 @@ static void start(pthread_t* thread, void* (*routine)(void*)) {
 static void wait_deep(int count) {
   pthread_t* threads = calloc((size_t)count, sizeof(*threads));
   for (int i = 0; i < count; ++i) start(&threads[i], use_and_wait);
+  pthread_mutex_lock(&mutex);
+  while (deep < count) pthread_cond_wait(&condition, &mutex);
+  pthread_mutex_unlock(&mutex);
   puts("ready");
   fflush(stdout);
   getchar();
