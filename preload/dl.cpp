@@ -13,6 +13,8 @@
 
 #include "preload/hook.h"
 #include "runtime/base/spin_lock.h"
+#include "runtime/stack/elastic.h"
+#include "runtime/stack/pager.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/loaded_modules.h"
@@ -146,6 +148,10 @@ void* open_and_initialise(Open&& open) {
     if (!seen->before.has(seen->after.entry[i])) initialise_everywhere(seen->after.entry[i], last_id);
   }
   sys::call(SYS_munmap, seen, sizeof(Snapshots));
+  if (handle != nullptr && (g_stack_protection.load() & PROT_EXEC) == 0 && module_wants_executable_stacks()) {
+    CriticalSection critical;
+    elastic_make_executable();
+  }
   return handle;
 }
 

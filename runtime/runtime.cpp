@@ -99,6 +99,7 @@ const char* start() {
   }
   if (g_config.stack_mode == StackMode::elastic) start_elastic_stacks();
   if (g_config.stack_mode == StackMode::shared) start_shared_stacks();
+  if (module_wants_executable_stacks()) elastic_make_executable();
   if (!scheduler_start(processor_count(), &reason)) return reason;
   signals_start();
   dump_start();

@@ -33,7 +33,8 @@ size_t touched_depth(const StackSlot* slot, const char* high) {
 }
 
 size_t touched_depth(const StackSlot* slot) {
-  return touched_depth(slot, reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(slot->stack_top) & ~(kPage - 1)));
+  return touched_depth(slot,
+                       reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(slot->stack_top) & ~(kPage - 1)));
 }
 
 void note_depth(size_t bytes) {

@@ -346,6 +346,11 @@ void elastic_stop() {
   for_each_coroutine([](Coroutine* coroutine, void*) { elastic_bring_back(coroutine); }, nullptr);
 }
 
+void elastic_make_executable() {
+  SpinGuard guard(g_batch_lock);
+  make_slots_executable();
+}
+
 IdleScan elastic_scan(Nanoseconds idle, bool save) {
   static Scan scan;  // large, and there is one scanner
   scan.now = tick_counter();

@@ -43,6 +43,9 @@ IdleScan elastic_scan(Nanoseconds idle, bool save);
 // all stacks back, and saves none any more.
 void elastic_stop();
 
+// Stacks become executable, now and later.
+void elastic_make_executable();
+
 // Memory for saving and bringing back. False where there is none.
 bool elastic_start();
 

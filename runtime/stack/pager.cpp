@@ -16,6 +16,8 @@
 
 namespace coshim {
 
+std::atomic<int> g_stack_protection{PROT_READ | PROT_WRITE};
+
 namespace {
 
 constexpr size_t kPage = 4096;
@@ -130,7 +132,7 @@ long pager_freeze(const Stretch& run) {
 
 void pager_thaw(const Stretch& run) {
   bool told = false;
-  while (change_protection(run, PROT_READ | PROT_WRITE) != 0) {
+  while (change_protection(run, g_stack_protection.load()) != 0) {
     if (!told) COSHIM_LOG(warn, "no memory to make a stack accessible again; trying again");
     told = true;
     sys::yield();

@@ -15,7 +15,12 @@
 
 #include <stddef.h>
 
+#include <atomic>
+
 namespace coshim {
+
+// Of stacks that are not frozen: PROT_READ | PROT_WRITE, and PROT_EXEC where a module has asked for it.
+extern std::atomic<int> g_stack_protection;
 
 // Opens the descriptor, and tries the three steps. A descriptor, not yet hidden, to be given to pager_use();
 // negative: *reason says in a phrase what is missing.

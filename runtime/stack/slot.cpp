@@ -69,7 +69,7 @@ char* map_chunk(size_t size) {
   if (base == nullptr) return nullptr;
   sys::call(SYS_munlock, base, size);
   sys::call(SYS_madvise, base, size, MADV_NOHUGEPAGE);
-  if (sys::call(SYS_mprotect, base, size, PROT_READ | PROT_WRITE) != 0) {
+  if (sys::call(SYS_mprotect, base, size, g_stack_protection.load()) != 0) {
     sys::call(SYS_munmap, base, size);
     return nullptr;
   }
@@ -301,6 +301,21 @@ StackSlot* find_slot(const void* address) {
   size_t index = static_cast<size_t>(static_cast<const char*>(address) - chunk->base) / chunk->slot_size;
   StackSlot* slot = &chunk->slots[index];
   return slot->total_size != 0 ? slot : nullptr;
+}
+
+void make_slots_executable() {
+  SpinGuard guard(g_lock);
+  g_stack_protection.store(PROT_READ | PROT_WRITE | PROT_EXEC);
+  for (size_t i = 0; i < g_chunks.count(); ++i) {
+    const Chunk& chunk = g_chunks[i];
+    // Where a guard is a protection, it stays.
+    size_t at_once = g_guard_install_missing ? 1 : chunk.count;
+    for (size_t slot = 0; slot < chunk.count; slot += at_once) {
+      size_t kept = g_guard_install_missing ? chunk.slots[slot].guard_size : 0;
+      sys::call(SYS_mprotect, chunk.base + slot * chunk.slot_size + kept, chunk.slot_size * at_once - kept,
+                g_stack_protection.load());
+    }
+  }
 }
 
 void keep_slots(const void* address, size_t length) {

@@ -61,6 +61,9 @@ inline bool in_guard(const StackSlot* slot, const void* address) {
   return a >= slot->base && a < slot->base + slot->guard_size;
 }
 
+// PROT_EXEC for all stacks from now on, those that are there included. No save is under way meanwhile.
+void make_slots_executable();
+
 // The slots of this range are never saved from now on.
 void keep_slots(const void* address, size_t length);
 // The child of a fork starts afresh: all chunks are given to its own pager.

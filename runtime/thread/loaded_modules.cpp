@@ -1,5 +1,7 @@
 #include "runtime/thread/loaded_modules.h"
 
+#include <sys/auxv.h>
+
 #include <atomic>
 
 #include "runtime/base/spin_lock.h"
@@ -13,7 +15,20 @@ namespace {
 SpinLock g_lock;
 std::atomic<pid_t> g_holder{0};
 
+int asks_for_executable_stacks(dl_phdr_info* info, size_t, void*) {
+  // The vDSO does not come through the dynamic loader.
+  if (info->dlpi_addr == getauxval(AT_SYSINFO_EHDR)) return 0;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    if (info->dlpi_phdr[i].p_type == PT_GNU_STACK) return (info->dlpi_phdr[i].p_flags & PF_X) != 0;
+  }
+  return 1;
+}
+
 }  // namespace
+
+bool module_wants_executable_stacks() {
+  return for_each_module(&asks_for_executable_stacks, nullptr) != 0;
+}
 
 int for_each_module(int (*visit)(dl_phdr_info*, size_t, void*), void* context) {
   CriticalSection critical;

@@ -11,6 +11,10 @@ namespace coshim {
 // dl_iterate_phdr(3).
 int for_each_module(int (*visit)(dl_phdr_info*, size_t, void*), void* context);
 
+// One of them asks for executable stacks (GNU C's nested functions, assembly without a .note.GNU-stack):
+// glibc gives all threads such ones, then.
+bool module_wants_executable_stacks();
+
 void lock_modules_for_fork();
 void unlock_modules_after_fork(bool child);
 

@@ -1,5 +1,5 @@
-// A crowd of threads that have used much of their stacks ends: the process does not keep their memory for ever.
-// Natively all but 40 MB of stacks are unmapped as their threads are joined; others may take a moment.
+// A crowd of threads that have used much of their stacks ends: the process does not keep their memory for
+// ever. Natively all but 40 MB of stacks are unmapped as their threads are joined; others may take a moment.
 #include "check.h"
 
 #define THREADS 800
