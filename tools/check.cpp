@@ -185,9 +185,6 @@ void look_at(const ElfFile& file, const std::string& library, Report* report) {
 }
 
 void tell_of_program(const ElfFile& file, Report* report) {
-  if (any_imported(file, {"swapcontext", "makecontext"}))
-    report->notes.push_back(
-        "switches contexts itself (swapcontext): where its threads do that, leave it out with COSHIM_SKIP");
   if (any_imported(file, {"pthread_attr_setschedpolicy"}))
     report->notes.push_back(
         "may ask for a scheduling policy: threads with SCHED_FIFO or SCHED_RR stay native");

@@ -353,8 +353,9 @@ void end_signal_suspend(const SuspendedMasks& before) {
   const bool in_handler = t_local.handler_depth > 0;
   {
     CriticalSection critical;
-    t_local.worker->kernel_mask = in_handler ? before.recorded : self->signal_mask;
-    sys::set_signal_mask(SIG_SETMASK, in_handler ? &before.kernel : &self->signal_mask, nullptr);
+    const SuspendedMasks now = in_handler ? before : SuspendedMasks{self->signal_mask, self->signal_mask};
+    t_local.worker->kernel_mask = now.recorded;
+    sys::set_signal_mask(SIG_SETMASK, &now.kernel, nullptr);
   }
   if (in_handler) return;
   if (has_deliverable(self)) run_pending_handlers();

@@ -105,8 +105,6 @@ with tempfile.TemporaryDirectory() as directory:
     holds(build(directory, "resolve", resolve), "getaddrinfo")
     none = report(build(directory, "none", "int main(void) { return 0; }"), 0)
     tool.expect(any("no threads" in note for note in none["notes"]), "a program without threads", none)
-    context = "#include <ucontext.h>\n" + THREAD + "int main(void) { ucontext_t u; " + MAIN + " return swapcontext(&u, &u); }"
-    tool.expect(any("COSHIM_SKIP" in note for note in report(build(directory, "context", context), 0)["notes"]), "swapcontext")
 
     script = os.path.join(directory, "script")
     with open(script, "w", encoding="ascii") as file:

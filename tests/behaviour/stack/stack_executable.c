@@ -1,5 +1,5 @@
-// Stacks that run code: a library with GNU C nested functions, opened while threads wait, makes the stacks of all
-// threads executable, theirs too (ld.so does that natively; PT_GNU_STACK, elf(5)).
+// Stacks that run code: a library with GNU C nested functions, opened while threads wait, makes the stacks of
+// all threads executable, theirs too (ld.so does that natively; PT_GNU_STACK, elf(5)).
 #include "check.h"
 
 #include <dlfcn.h>

@@ -2,7 +2,9 @@
 int nested_sum(int (*apply)(int (*)(int), int), int count, int step);
 
 int nested_sum(int (*apply)(int (*)(int), int), int count, int step) {
-  int add_step(int value) { return value + step; }
+  int add_step(int value) {
+    return value + step;
+  }
   int sum = 0;
   for (int i = 0; i < count; ++i) sum = apply(add_step, sum);
   return sum;
