@@ -3,7 +3,7 @@
 file(READ ${DEF} text)
 string(REPLACE ";" "," text "${text}")
 string(REGEX REPLACE "//[^\n]*" "" text "${text}")
-set(names coshim_version coshim_debugger)
+set(names coshim_version coshim_debugger __asan_default_options)
 set(rows "")
 string(REPLACE "[" "<" text "${text}")
 string(REPLACE "]" ">" text "${text}")

@@ -50,10 +50,22 @@ void resolve_all() {
 #undef COSHIM_TWIN
 }
 
+namespace {
+
+bool same_module(const void* a, const void* b) {
+  Dl_info module_a, module_b;
+  return dladdr(a, &module_a) != 0 && dladdr(b, &module_b) != 0 && module_a.dli_fbase == module_b.dli_fbase;
+}
+
+}  // namespace
+
+// The version tells libc's functions of one name apart. Another library that stands between us and libc (a
+// sanitizer's, a further preload) defines the name without one, which dlvsym() passes over.
 void* resolve_real(const char* name, const char* version) {
   int saved = errno;
-  void* function = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : nullptr;
-  if (function == nullptr) function = dlsym(RTLD_NEXT, name);
+  void* function = dlsym(RTLD_NEXT, name);
+  void* versioned = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : nullptr;
+  if (versioned != nullptr && (function == nullptr || same_module(function, versioned))) function = versioned;
   errno = saved;
   return function != nullptr ? function : reinterpret_cast<void*>(&missing_function);
 }

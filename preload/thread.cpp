@@ -5,6 +5,7 @@
 #include "preload/go_runtime.h"
 #include "preload/hook.h"
 #include "preload/native_choice.h"
+#include "preload/sanitizer.h"
 #include "preload/sync.h"
 #include "runtime/base/log.h"
 #include "runtime/config.h"
@@ -151,10 +152,15 @@ int create_thread(pthread_t* thread, const pthread_attr_t* attributes, CreateReq
   return error;
 }
 
-// Contract rule 6: where libc's objects are not laid out as we know them, threads stay native.
+// Contract rule 6: where libc's objects are not laid out as we know them, or a sanitizer watches threads and
+// stacks, threads stay native.
 bool threads_can_be_ours() {
   if (__builtin_expect(runtime_started(), 1)) return true;
-  if (!g_config.disabled && !sync_layouts_ok()) {
+  if (g_config.disabled) return false;
+  if (const char* sanitizer = sanitizer_in_program()) {
+    COSHIM_LOG(warn, "threads stay native: the program is built with %s", sanitizer);
+    g_config.disabled = true;
+  } else if (!sync_layouts_ok()) {
     COSHIM_LOG(warn,
                "threads stay native: this libc's mutexes, conditions or semaphores have an unknown layout");
     g_config.disabled = true;
