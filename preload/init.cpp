@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "preload/next_library.h"
 #include "preload/pointer_watch.h"
 #include "preload/reach.h"
 #include "runtime/base/log.h"
@@ -42,6 +43,7 @@ __attribute__((constructor(101))) void load(int argc, char** argv, char** enviro
   if (g_config.disabled) return;
   runtime_at_start(&resolve_all);
   runtime_at_start(&reach_start);
+  runtime_at_start(&next_library_start);
   runtime_at_start(&pointer_watch_start);
   // First registered: our prepare handler runs last, our child handler first (pthread_atfork(3)).
   pthread_atfork(&runtime_before_fork, &runtime_after_fork_in_parent, &runtime_after_fork_in_child);

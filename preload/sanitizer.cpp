@@ -10,8 +10,8 @@ __attribute__((weak)) void __msan_init();
 __attribute__((weak)) void __tsan_init();
 
 // AddressSanitizer as a library (gcc's) refuses to run where another library stands before it, lest calls
-// pass it by. Ours passes every call on to the next one, so it need not. It asks this function, which a program
-// may define too, before it reads ASAN_OPTIONS (sanitizer/asan_interface.h).
+// pass it by. Ours passes every call on to the next one, so it need not. It asks this function, which a
+// program may define too, before it reads ASAN_OPTIONS (sanitizer/asan_interface.h).
 __attribute__((visibility("default"))) const char* __asan_default_options() {
   return "verify_asan_link_order=0";
 }
