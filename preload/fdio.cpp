@@ -201,7 +201,9 @@ HOOK(ssize_t, preadv2, (int fd, const iovec* vector, int count, off_t offset, in
 }
 
 HOOK(ssize_t, pwritev2, (int fd, const iovec* vector, int count, off_t offset, int flags)) {
-  if (!in_coroutine() || offset != -1 || flags != 0) return real::pwritev2(fd, vector, count, offset, flags);
+  if (!in_coroutine() || offset != -1 || flags != 0) {
+    return after_write(real::pwritev2(fd, vector, count, offset, flags));
+  }
   return write_vector(fd, vector, count);
 }
 

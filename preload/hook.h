@@ -55,6 +55,7 @@
 #include <time.h>
 #include <utime.h>
 
+#include "runtime/thread/signals.h"
 #include "runtime/thread/thread.h"
 
 namespace coshim {
@@ -120,10 +121,17 @@ struct LazyCall<Row, Result (*)(Args..., ...)> {
 template <typename Result = long>
 inline Result return_errno(long result) {
   if (__builtin_expect(result < 0 && result >= -4095, 0)) {
+    if (result == -EPIPE || result == -EFBIG) keep_write_signal(static_cast<int>(-result));
     errno = static_cast<int>(-result);
     return static_cast<Result>(-1);
   }
   return static_cast<Result>(result);
+}
+// The same care for the result of libc's own call.
+template <typename Result>
+inline Result after_write(Result result) {
+  if (__builtin_expect(result == -1, 0) && (errno == EPIPE || errno == EFBIG)) keep_write_signal(errno);
+  return result;
 }
 // The other way: a libc-style result as the kernel's.
 inline long errno_result(long result) {

@@ -329,7 +329,9 @@ HOOK(ssize_t, sendmsg, (int fd, const msghdr* message, int flags)) {
 
 // sendmmsg(2): stops at the first message that fails; its error only when none was sent.
 HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags)) {
-  if (!in_coroutine() || (flags & MSG_DONTWAIT) != 0) return real::sendmmsg(fd, messages, count, flags);
+  if (!in_coroutine() || (flags & MSG_DONTWAIT) != 0) {
+    return after_write(real::sendmmsg(fd, messages, count, flags));
+  }
   int saved = errno;
   for (unsigned i = 0; i < count; ++i) {
     ssize_t sent = send_message(fd, &messages[i].msg_hdr, flags);

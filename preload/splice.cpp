@@ -98,21 +98,23 @@ HOOK(ssize_t, sendfile, (int out, int in, off_t* offset, size_t count)) {
 HOOK(ssize_t, splice,
      (int in, loff_t* in_offset, int out, loff_t* out_offset, size_t length, unsigned flags)) {
   if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0)
-    return real::splice(in, in_offset, out, out_offset, length, flags);
+    return after_write(real::splice(in, in_offset, out, out_offset, length, flags));
   return return_errno<ssize_t>(between(in, out, [&] {
     return sys::call(SYS_splice, in, in_offset, out, out_offset, length, flags | SPLICE_F_NONBLOCK);
   }));
 }
 
 HOOK(ssize_t, tee, (int in, int out, size_t length, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::tee(in, out, length, flags);
+  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0)
+    return after_write(real::tee(in, out, length, flags));
   return return_errno<ssize_t>(
       between(in, out, [&] { return sys::call(SYS_tee, in, out, length, flags | SPLICE_F_NONBLOCK); }));
 }
 
 // A pipe, which is read from or written to.
 HOOK(ssize_t, vmsplice, (int fd, const iovec* vector, size_t count, unsigned flags)) {
-  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0) return real::vmsplice(fd, vector, count, flags);
+  if (!in_coroutine() || (flags & SPLICE_F_NONBLOCK) != 0)
+    return after_write(real::vmsplice(fd, vector, count, flags));
   cancellation_point();
   long mode = sys::call(SYS_fcntl, fd, F_GETFL);
   AwaitOptions options;

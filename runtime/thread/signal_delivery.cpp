@@ -177,6 +177,19 @@ int signal_coroutine(Coroutine* target, int signal, const siginfo_t* given) {
   return 0;
 }
 
+void keep_write_signal(int error) {
+  Coroutine* self = t_local.coroutine;
+  const int signal = error == EPIPE ? SIGPIPE : SIGXFSZ;
+  const sys::KernelSignalSet bit = sys::signal_bit(signal);
+  if (self == nullptr || t_local.handler_depth > 0 || (self->signal_mask & bit) == 0) return;
+  const timespec at_once{0, 0};
+  siginfo_t info;
+  // What is pending for the thread comes before what is pending for the process.
+  if (sys::call(SYS_rt_sigtimedwait, &bit, &info, &at_once, sizeof(bit)) == signal) {
+    signal_coroutine(self, signal, &info);
+  }
+}
+
 int signal_itself(int signal) {
   Coroutine* self = t_local.coroutine;
   if (signal >= 1 && signal <= kSignals && (self->signal_mask & sys::signal_bit(signal)) != 0) {

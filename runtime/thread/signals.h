@@ -55,6 +55,10 @@ long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::Kernel
 // runs on the target: at once if it runs, else it is woken and, if it waits interruptibly, its wait ends.
 // Async-signal-safe.
 int signal_coroutine(Coroutine* target, int signal, const siginfo_t* info = nullptr);
+// A call of the calling thread has failed with EPIPE or EFBIG: the kernel has sent SIGPIPE or SIGXFSZ to the
+// kernel thread underneath (signal(7): to the thread that wrote). Where the coroutine blocks it, it is
+// pending there, and would meet whoever runs there next: it becomes pending for the coroutine.
+void keep_write_signal(int error);
 // raise(3), of a signal that the calling coroutine may have blocked.
 int signal_itself(int signal);
 

@@ -1,6 +1,7 @@
-// A program with coroutines of its own (makecontext(3), as Boost.Fiber, greenlet and Ruby have theirs): 100 of
-// them on 8 threads, taken by whichever thread is free, so each goes on in other threads than it began in.
-// They sleep, read and lock on their own stacks; errno and thread-local variables are the thread's they are on.
+// A program with coroutines of its own (makecontext(3), as Boost.Fiber, greenlet and Ruby have theirs): 100
+// of them on 8 threads, taken by whichever thread is free, so each goes on in other threads than it began in.
+// They sleep, read and lock on their own stacks; errno and thread-local variables are the thread's they are
+// on.
 #include "check.h"
 
 #include <sys/mman.h>
