@@ -98,17 +98,21 @@ class Waiting {
     }
   }
 
-  // 0: try again; else the call's end, a negative error number.
-  long wait() {
+  // 0: try again; else the call's end, a negative error number. `handlers_before`: t_local.handlers_run when
+  // the call began. A handler that has run since, also between two waits of the call, ends it: natively the
+  // thread was in the kernel all the time.
+  long wait(uint32_t handlers_before) {
     int error = register_descriptor(entry_, fd_);
     if (error != 0) return error == -EPERM || error == -ENOMEM || error == -ENOSPC ? wait_in_kernel() : error;
     // First: from here on handlers run after the wait, not while the node is queued.
-    WaitReason reason(self_, options_.wait_kind, reinterpret_cast<const void*>(static_cast<intptr_t>(fd_)));
+    WaitReason reason(self_, options_.wait_kind, reinterpret_cast<const void*>(static_cast<intptr_t>(fd_)),
+                      true, true);
+    if (__builtin_expect(t_local.handlers_run != handlers_before, 0)) return -EINTR;
     switch (join()) {
       case Joined::no:
         return 0;
       case Joined::gone:
-        return -EBADF;
+        return look_again();
       case Joined::yes:
         break;
     }
@@ -168,6 +172,13 @@ class Waiting {
       list.push_back(&node_);
     }
     return Joined::yes;
+  }
+
+  // Closed or replaced since the attempt. Before the first wait it is as if the call came after that.
+  long look_again() {
+    if (woken_) return -EBADF;
+    generation_ = entry_->generation.load(std::memory_order_acquire);
+    return 0;
   }
 
   // False: it had been woken before it could leave.
@@ -248,8 +259,11 @@ void descriptor_event(int fd, uint32_t generation, uint32_t events) {
 
 long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, void* context) {
   Waiting waiting(current_coroutine(), fd, options);
+  t_local.no_restart = false;
+  const uint32_t handlers_before = t_local.handlers_run;
   for (;;) {
-    bool attempted = !waiting.has_entry() || !waiting.sure_to_fail();
+    bool attempted =
+        !waiting.has_entry() || !waiting.sure_to_fail() || t_local.handlers_run != handlers_before;
     long result = attempted ? attempt(context, waiting.fd()) : -EAGAIN;
     if (result == -EAGAIN && options.check_nonblocking && program_wants_nonblocking(waiting.fd())) {
       // What poll(2) has told the program may not have reached our poller yet: only the kernel may say
@@ -262,7 +276,8 @@ long await_descriptor_raw(int fd, const AwaitOptions& options, Attempt attempt, 
       if (waiting.has_entry()) waiting.note_result(result);
       return result;
     }
-    long end = waiting.has_entry() ? waiting.wait() : waiting.wait_in_kernel();
+    if (__builtin_expect(t_local.handlers_run != handlers_before, 0)) return -EINTR;
+    long end = waiting.has_entry() ? waiting.wait(handlers_before) : waiting.wait_in_kernel();
     if (end != 0) return end;
   }
 }

@@ -114,6 +114,7 @@ long wait_in_kernel(Nanoseconds deadline, long (*check)(void*), void* context) {
 
 long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (*check)(void*),
                    void* context) {
+  const uint32_t handlers_before = t_local.handlers_run;
   if (long result = check(context)) return result;
   Coroutine* self = current_coroutine();
   if (!reserve_nodes(self, count)) return wait_in_kernel(deadline, check, context);
@@ -126,6 +127,7 @@ long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (
       WaitReason reason(self, WaitKind::polling, fds);
       complete = join_all(self, fds, count);
       if (complete) result = check(context);
+      interrupted = t_local.handlers_run != handlers_before;
       while (complete && result == 0 && !interrupted && !late && !any_signaled(self, count)) {
         park(self, deadline);
         interrupted = self->interrupts.load(std::memory_order_acquire) != 0;
@@ -136,7 +138,8 @@ long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (
     if (!complete) return wait_in_kernel(deadline, check, context);
     if (result == 0) result = check(context);
     if (result != 0) return result;
-    if (interrupted) return -EINTR;
+    // Also a handler that ran while an event woke us that was nothing for us.
+    if (interrupted || t_local.handlers_run != handlers_before) return -EINTR;
     if (late) return 0;
   }
 }

@@ -87,6 +87,11 @@ void call_handler(void* call_pointer, void* context, void*) {
   if (local.handler_depth > 0) --local.handler_depth;
   ++local.handlers_run;
   if (!restart) local.no_restart = true;
+  // Between a wait's beginning and its park: it must not park any more.
+  if (local.coroutine != nullptr && local.handler_depth == 0 && local.coroutine->interruptible) {
+    local.coroutine->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);
+    unpark(local.coroutine);
+  }
   // What was sent to this coroutine meanwhile.
   if (local.coroutine != nullptr && local.coroutine->pending_signals.load(std::memory_order_relaxed) != 0) {
     local.signals_deferred = true;

@@ -26,14 +26,16 @@ void unpark(Thread* thread);
 
 // Names what the coming park() is for in the dump, and takes the name away again. `since` is taken by park()
 // itself. `interruptible`: the wait ends when Thread::interrupts says so, and its caller then runs the
-// handlers (preload/cancel.h); in other waits handlers run inside park(), and the wait goes on.
+// handlers (preload/cancel.h); in other waits handlers run inside park(), and the wait goes on. `continues`:
+// one of several waits of a call, which itself has set no_restart at its beginning.
 class WaitReason {
  public:
-  WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true)
+  WaitReason(Thread* self, WaitKind kind, const void* object, bool interruptible = true,
+             bool continues = false)
       : self_(self), handlers_before_(t_local.handlers_run) {
     set_wait(self, kind, object);
     self->interruptible = interruptible;
-    t_local.no_restart = false;
+    if (!continues) t_local.no_restart = false;
     if (!t_local.signals_deferred) forget_interrupt();  // of an earlier wait, which did not ask
   }
   ~WaitReason() {
