@@ -6,6 +6,8 @@
 
 #include "preload/hook.h"
 #include "preload/native_choice.h"
+#include "preload/own_thread.h"
+#include "runtime/sched/own_thread.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -75,6 +77,7 @@ HOOK(int, pthread_getname_np, (pthread_t thread, char* buffer, size_t size)) {
 
 HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {
   if (option == PR_SET_SECCOMP && runtime_started()) entering_seccomp();
+  if (prctl_changes_thread_alone(option) && runtime_started()) keep_kernel_thread();
   if (option == PR_SET_NAME) {
     char name[kNameSize];
     strncpy(name, reinterpret_cast<const char*>(a), kNameSize - 1);

@@ -10,6 +10,7 @@
 #include "runtime/base/log.h"
 #include "runtime/config.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/sched/own_thread.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/keys.h"
@@ -192,7 +193,7 @@ HOOK(int, pthread_create,
   const pthread_attr_t* attributes = in_force.get();
   RealTimeChoice choice;
   choose_real_time(attributes, &choice);
-  if (choice.real_time || named_native(reinterpret_cast<void*>(start), argument)) {
+  if (choice.real_time || keeps_kernel_thread() || named_native(reinterpret_cast<void*>(start), argument)) {
     return create_native_thread(thread, choice.use_copy ? &choice.copy : attributes, start, argument);
   }
   if (!threads_can_be_ours()) return real::pthread_create(thread, attributes, start, argument);
@@ -325,7 +326,8 @@ HOOK(pid_t, gettid, ()) {
 
 // threads.h: C11's threads are the same threads.
 HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t start, void* argument)) {
-  if (!threads_can_be_ours() || named_native(reinterpret_cast<void*>(start), argument)) {
+  if (!threads_can_be_ours() || keeps_kernel_thread() ||
+      named_native(reinterpret_cast<void*>(start), argument)) {
     return real::thrd_create(thread, start, argument);
   }
   CreateRequest request;

@@ -207,6 +207,7 @@ void runtime_after_fork_in_child() {
     t_local.coroutine = nullptr;
     t_local.worker = nullptr;
     t_local.thread = nullptr;
+    t_local.changed_alone = false;  // all threads of the child come from this one
     scheduler_reset_after_fork();
     lot_reset_after_fork();
     poller_reset_after_fork();

@@ -71,6 +71,7 @@ struct Worker {
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
   bool spare = false;                        // guarded by the spare lock
   bool stays = false;                        // its kernel thread is never ended
+  bool ends = false;                         // it ends with its coroutine (own_thread.h)
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };

@@ -122,11 +122,13 @@ void note_failure() {
 }
 
 bool spawn_worker(Processor* processor) {
+  // It would inherit what it must not (own_thread.h): the monitor makes it.
+  if (t_local.worker != nullptr && t_local.worker->ends) return false;
   if (monotonic_now() < g_next_try.load(std::memory_order_relaxed)) return false;
   Worker* worker = new_worker_record();
   if (worker != nullptr) {
     worker->processor = processor;
-    worker->stays = false;
+    worker->stays = worker->ends = false;
     worker->sleep_state.store(kAwake);
     {
       SpinGuard guard(processor->lock);
@@ -159,7 +161,10 @@ void leave_without_worker(Processor* processor) {
   {
     SpinGuard guard(processor->lock);
     processor->owner = nullptr;
-    if (other == nullptr) return;
+    if (other == nullptr) {
+      if (g_scheduler.monitor_asleep.load(std::memory_order_seq_cst)) monitor_wake();
+      return;
+    }
     while (Coroutine* coroutine = processor->queue.pop()) left.push(coroutine);
     processor->idle = true;
     g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst);
@@ -219,7 +224,7 @@ void bind_worker(Processor* processor) {
 bool enlist_spare(Worker* worker) {
   {
     SpinGuard guard(g_spare_lock);
-    if (worker->stays || g_spare_count < kSparesKept) {
+    if (!worker->ends && (worker->stays || g_spare_count < kSparesKept)) {
       worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
       worker->spare = true;
       worker->next_spare = g_spares;

@@ -78,7 +78,7 @@ void inherit_identity(Coroutine* created, bool own_policy) {
   created->name[0] = '\0';
   created->nice_set = false;
   created->bound.store(false, std::memory_order_relaxed);
-  created->bound_by_name = created->policy_in_force = false;
+  created->bound_by_name = created->keeps_thread = created->policy_in_force = false;
   if (created->affinity != nullptr) created->affinity->bytes = 0;
   if (creator == nullptr) {
     if (g_kernel_affinity_set.load(std::memory_order_relaxed)) {
@@ -171,7 +171,7 @@ long set_scheduler(Coroutine* coroutine, int policy, int priority) {
   if (real_time) {
     apply_policy(coroutine);
   } else {
-    coroutine->bound.store(coroutine->bound_by_name, std::memory_order_relaxed);
+    coroutine->bound.store(coroutine->bound_by_name || coroutine->keeps_thread, std::memory_order_relaxed);
   }
   return 0;
 }

@@ -117,6 +117,7 @@ struct Coroutine : Thread {
   // Bound: waits on its kernel thread (COSHIM_NATIVE names it, or its policy is a real-time one).
   std::atomic<bool> bound{false};
   bool bound_by_name = false;
+  bool keeps_thread = false;     // bound for good (runtime/sched/own_thread.h)
   bool policy_in_force = false;  // the kernel thread underneath has its real-time policy
   bool user_stack = false;
   bool exit_called = false;  // pthread_exit was called: `result` is its value
@@ -198,6 +199,7 @@ struct ThreadLocal {
   bool vfork_child;         // written by the vfork hook: this memory is the parent's, keep no books in it
   bool no_restart;          // since the last wait began, a handler without SA_RESTART ran
   bool mask_deferred;       // deferred_mask is to be restored
+  bool changed_alone;       // a kernel thread that has changed what is its own (runtime/sched/own_thread.h)
   bool faults_blocked;      // a kernel thread whose program blocks a signal of sys::g_never_blocked
   uint32_t handlers_run;    // counts
   sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers

@@ -1,6 +1,6 @@
-// SIGPIPE and SIGXFSZ are for the thread that wrote (signal(7)). One that blocks them gets EPIPE and EFBIG, and
-// the signals stay pending for it: the others, for whom they would be the end, never see them, and it finds
-// them later, by sigpending, sigtimedwait or when it lets them come.
+// SIGPIPE and SIGXFSZ are for the thread that wrote (signal(7)). One that blocks them gets EPIPE and EFBIG,
+// and the signals stay pending for it: the others, for whom they would be the end, never see them, and it
+// finds them later, by sigpending, sigtimedwait or when it lets them come.
 #include "check.h"
 
 #include <fcntl.h>
