@@ -1,12 +1,13 @@
-// Calls that change what the kernel keeps for the calling thread alone (credentials(7), "per-thread attribute";
-// capabilities(7), namespaces(7), seccomp(2), ...): the coroutine gets its kernel thread for itself. libc's
-// setuid(3) and its relatives are not among them: they change all threads (nptl(7)).
+// Calls that change what the kernel keeps for the calling thread alone (credentials(7), "per-thread
+// attribute"; capabilities(7), namespaces(7), seccomp(2), ...): the coroutine gets its kernel thread for
+// itself. libc's setuid(3) and its relatives are not among them: they change all threads (nptl(7)).
 #include "preload/own_thread.h"
 
 #include <linux/seccomp.h>
 #include <sys/fsuid.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 
 #include "preload/hook.h"
 #include "runtime/sched/own_thread.h"
@@ -29,8 +30,7 @@ void change_thread_alone() {
 
 // struct io_uring_params: the third word.
 bool is_for_one_thread(long ring_parameters) {
-  return ring_parameters != 0 &&
-         (reinterpret_cast<const uint32_t*>(ring_parameters)[2] & kSingleIssuer) != 0;
+  return ring_parameters != 0 && (reinterpret_cast<const uint32_t*>(ring_parameters)[2] & kSingleIssuer) != 0;
 }
 
 }  // namespace
@@ -99,6 +99,12 @@ HOOK(int, unshare, (int flags)) {
 HOOK(int, setns, (int fd, int type)) {
   change_thread_alone();
   return real::setns(fd, type);
+}
+
+// A tracer is a thread (ptrace(2)).
+HOOK(long, ptrace, (int request, pid_t process, void* address, void* data)) {
+  if (in_coroutine() && request != PTRACE_TRACEME) change_thread_alone();
+  return real::ptrace(request, process, address, data);
 }
 
 HOOK(int, personality, (unsigned long persona)) {

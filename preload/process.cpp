@@ -13,6 +13,7 @@
 #include "runtime/io/await.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/thread/lifecycle.h"
+#include "runtime/thread/loaded_modules.h"
 
 namespace coshim {
 
@@ -130,13 +131,24 @@ long wait_on_descriptor(pid_t pid, int pidfd, Try&& try_once) {
   }
 }
 
+// A tracer is told when its tracee stops, whatever it waits for (ptrace(2)); a pidfd is silent then.
+bool may_be_tracer() {
+  enum { kUnknown, kNo, kYes };
+  static std::atomic<int> answer{kUnknown};
+  if (answer.load(std::memory_order_relaxed) == kUnknown) {
+    bool named = module_names("ptrace", reinterpret_cast<const void*>(&__errno_location));  // libc names it
+    answer.store(named ? kYes : kNo, std::memory_order_relaxed);
+  }
+  return answer.load(std::memory_order_relaxed) == kYes;
+}
+
 pid_t wait_child(pid_t pid, int* status, int options, struct rusage* usage) {
   cancellation_point();
   if ((options & WNOHANG) != 0) return real::wait4(pid, status, options, usage);
   auto try_once = [&]() -> long { return sys::call(SYS_wait4, pid, status, options | WNOHANG, usage); };
   long result = try_once();
   if (result != 0) return return_errno<pid_t>(result);
-  if (pid > 0 && options == 0) {
+  if (pid > 0 && options == 0 && !may_be_tracer()) {
     result = wait_on_descriptor(pid, -1, try_once);
     if (result != -EOPNOTSUPP) return return_errno<pid_t>(result);
   }
@@ -175,8 +187,8 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
     return result < 0 ? result : found.si_pid;
   };
   long result = try_once();
-  bool by_descriptor =
-      (type == P_PID || type == P_PIDFD) && (options & (WSTOPPED | WCONTINUED | __WCLONE | __WALL)) == 0;
+  bool by_descriptor = (type == P_PID || type == P_PIDFD) &&
+                       (options & (WSTOPPED | WCONTINUED | __WCLONE | __WALL)) == 0 && !may_be_tracer();
   // pidfd_open(2), PIDFD_NONBLOCK.
   if (result == 0 && type == P_PIDFD && program_wants_nonblocking(static_cast<int>(id)))
     return return_errno<int>(-EAGAIN);

@@ -174,6 +174,12 @@ bool ring_moved(int from, int to) {
   return true;
 }
 
+bool is_own_ring(int fd) {
+  CriticalSection critical;
+  SpinGuard guard(g_lock);
+  return fd == g_ring;
+}
+
 void ring_reset_after_fork() {
   g_lock.reset();
   if (g_ring >= 0) sys::close(g_ring);

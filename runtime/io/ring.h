@@ -19,6 +19,8 @@ long ring_accept(int fd, sockaddr* address, socklen_t* length, int flags);
 // The ring's descriptor is known under another number now. False: it is not the ring's.
 bool ring_moved(int from, int to);
 
+bool is_own_ring(int fd);
+
 // The child of a fork: forgets its parent's ring.
 void ring_reset_after_fork();
 

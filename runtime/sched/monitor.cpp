@@ -26,6 +26,8 @@ namespace {
 
 constexpr Nanoseconds kTick = 2000000;  // while another processor is idle and could help
 constexpr int kQuietTicksBeforeSleep = 100;
+// Kernel threads that calls which block have needed are kept for so long, or the next ones make new ones.
+constexpr Nanoseconds kDismissalInterval = 1000000000;
 constexpr size_t kMonitorStack = 64 * 1024;
 
 std::atomic<uint32_t> g_wake_word{0};
@@ -158,6 +160,7 @@ void* monitor_main(void*) {
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/monitor");
   keep_robust_mutexes_here();
   int quiet = 0;
+  Nanoseconds next_dismissal = monotonic_now() + kDismissalInterval;
   const Nanoseconds tick = g_config.hog_time < 2 * kTick ? (g_config.hog_time + 1) / 2 : kTick;
   for (;;) {
     timespec interval = to_timespec(tick);
@@ -169,9 +172,14 @@ void* monitor_main(void*) {
     statistics_refresh_if_asked();
     if (statistics_lease_end() != kForever) statistics_end_lease();
     take_dump_signal();
+    if (now >= next_dismissal) {
+      dismiss_spares();
+      next_dismissal = now + kDismissalInterval;
+    }
     bool idle = g_scheduler.running.load(std::memory_order_relaxed) == 0 && !somebody_waits_for_stack();
     quiet = idle ? quiet + 1 : 0;
     if (quiet < kQuietTicksBeforeSleep) continue;
+    dismiss_spares();
     sleep_until_work();
     saver_wake();
     quiet = 0;

@@ -1,6 +1,6 @@
 // What the kernel keeps per thread, and we do not switch: file-system ids, credentials set by number,
-// capabilities, namespaces, a seccomp filter for one thread, I/O priority. A coroutine that changes one of them
-// gets the kernel thread underneath for itself, so that nobody else runs with it.
+// capabilities, namespaces, a seccomp filter for one thread, I/O priority. A coroutine that changes one of
+// them gets the kernel thread underneath for itself, so that nobody else runs with it.
 #pragma once
 
 #include "runtime/thread/thread.h"

@@ -69,9 +69,9 @@ struct Worker {
   Nanoseconds cpu_clock = 0;  // its CPU time at the switch under way; 0: not read (cpu_time.h)
   int index = 0;
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)
-  bool spare = false;                        // guarded by the spare lock
   bool stays = false;                        // its kernel thread is never ended
   bool ends = false;                         // it ends with its coroutine (own_thread.h)
+  bool dismissed = false;                    // a spare that is one too many: it ends when it wakes
   Worker* next_spare = nullptr;
   Worker* next = nullptr;  // all workers, append-only
 };
@@ -133,8 +133,12 @@ bool workers_start();
 // kernel thread can be had, what the processor has to do goes to another one; if none has a worker, the owner
 // becomes null, and the monitor tries again.
 void bind_worker(Processor* processor);
-// Puts a worker that is about to sleep among the spares; ends its kernel thread where there are enough.
-bool enlist_spare(Worker* worker);  // false: there are enough, its thread is to end
+// Puts a worker that is about to sleep among the spares. False: its kernel thread is to end (own_thread.h).
+bool enlist_spare(Worker* worker);
+// By a spare that was woken: it is one too many, and its kernel thread is to end.
+bool dismissed(Worker* worker);
+// The monitor's: ends the kernel threads of spares beyond a few, unless something may be tied to them.
+void dismiss_spares();
 void workers_reset_after_fork();
 
 // worker.cpp

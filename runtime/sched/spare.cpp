@@ -8,6 +8,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/sched/processor.h"
+#include "runtime/sched/thread_ties.h"
 #include "runtime/thread/critical.h"
 #include "runtime/thread/hidden_thread.h"
 #include "runtime/thread/tcb.h"
@@ -100,6 +101,32 @@ int start_kernel_thread(Worker* worker, char* stack) {
   return start_hidden_thread(&worker_main, worker, stack_size(), stack);
 }
 
+// With the spare lock held.
+void add_spare(Worker* worker) {
+  worker->next_spare = g_spares;
+  g_spares = worker;
+  ++g_spare_count;
+}
+
+// Those that have been spare for longest: the list's end.
+Worker* take_surplus() {
+  SpinGuard guard(g_spare_lock);
+  Worker** link = &g_spares;
+  for (int i = 0; i < kSparesKept && *link != nullptr; ++i) link = &(*link)->next_spare;
+  Worker* surplus = nullptr;
+  while (Worker* worker = *link) {
+    if (worker->stays) {
+      link = &worker->next_spare;
+      continue;
+    }
+    *link = worker->next_spare;
+    worker->next_spare = surplus;
+    surplus = worker;
+    --g_spare_count;
+  }
+  return surplus;
+}
+
 // One of those never ends, as nobody would know when its stack is free.
 bool start_on_reserve(Worker* worker) {
   if (g_reserve == nullptr) return false;
@@ -128,7 +155,7 @@ bool spawn_worker(Processor* processor) {
   Worker* worker = new_worker_record();
   if (worker != nullptr) {
     worker->processor = processor;
-    worker->stays = worker->ends = false;
+    worker->stays = worker->ends = worker->dismissed = false;
     worker->sleep_state.store(kAwake);
     {
       SpinGuard guard(processor->lock);
@@ -206,7 +233,6 @@ void bind_worker(Processor* processor) {
     if (spare != nullptr) {
       g_spares = spare->next_spare;
       --g_spare_count;
-      spare->spare = false;
     }
   }
   if (spare == nullptr) {
@@ -222,19 +248,38 @@ void bind_worker(Processor* processor) {
 }
 
 bool enlist_spare(Worker* worker) {
-  {
-    SpinGuard guard(g_spare_lock);
-    if (!worker->ends && (worker->stays || g_spare_count < kSparesKept)) {
-      worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
-      worker->spare = true;
-      worker->next_spare = g_spares;
-      g_spares = worker;
-      ++g_spare_count;
-      return true;
+  if (worker->ends) {
+    end_worker(worker);
+    return false;
+  }
+  SpinGuard guard(g_spare_lock);
+  worker->sleep_state.store(kSleepsOnFutex, std::memory_order_seq_cst);
+  add_spare(worker);
+  return true;
+}
+
+bool dismissed(Worker* worker) {
+  if (!worker->dismissed) return false;
+  end_worker(worker);
+  return true;
+}
+
+void dismiss_spares() {
+  if (g_spare_count <= kSparesKept) return;
+  // First they are nobody's, then it is asked: so nothing is begun on them in between.
+  Worker* surplus = take_surplus();
+  const bool keep = surplus != nullptr && threads_may_be_tied();
+  while (surplus != nullptr) {
+    Worker* worker = surplus;
+    surplus = worker->next_spare;
+    if (keep) {
+      SpinGuard guard(g_spare_lock);
+      add_spare(worker);
+    } else {
+      worker->dismissed = true;
+      wake_worker(worker);
     }
   }
-  end_worker(worker);
-  return false;
 }
 
 void workers_reset_after_fork() {

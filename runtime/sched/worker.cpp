@@ -279,7 +279,7 @@ bool become_spare(Worker* worker) {
   }
   if (!enlist_spare(worker)) return false;
   sleep_on_futex(worker);
-  return true;
+  return !dismissed(worker);
 }
 
 void worker_loop(Worker* worker) {

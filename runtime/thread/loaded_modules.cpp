@@ -1,5 +1,6 @@
 #include "runtime/thread/loaded_modules.h"
 
+#include <string.h>
 #include <sys/auxv.h>
 
 #include <atomic>
@@ -24,7 +25,50 @@ int asks_for_executable_stacks(dl_phdr_info* info, size_t, void*) {
   return 1;
 }
 
+bool contains(const dl_phdr_info* info, const void* address) {
+  auto at = reinterpret_cast<uintptr_t>(address) - info->dlpi_addr;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+    if (segment.p_type == PT_LOAD && at - segment.p_vaddr < segment.p_memsz) return true;
+  }
+  return false;
+}
+
+struct NameSearch {
+  const char* symbol;
+  const void* definition;
+};
+
+// elf(5): DT_STRTAB holds the names of all dynamic symbols, each ended by a zero byte, and begins with one.
+int names(dl_phdr_info* info, size_t, void* context) {
+  const auto* search = static_cast<const NameSearch*>(context);
+  if (contains(info, search->definition) || contains(info, &g_holder)) return 0;
+  const ElfW(Dyn)* entry = nullptr;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+      entry = reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+  }
+  const char* strings = nullptr;
+  size_t size = 0;
+  for (; entry != nullptr && entry->d_tag != DT_NULL; ++entry) {
+    if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+    if (entry->d_tag == DT_STRSZ) size = entry->d_un.d_val;
+  }
+  // The dynamic loader has made it an address, except in the vDSO.
+  if (strings == nullptr || !contains(info, strings)) return 0;
+  const size_t length = strlen(search->symbol) + 1;
+  for (const char* at = strings; size > length; ++at, --size) {
+    if (*at == '\0' && memcmp(at + 1, search->symbol, length) == 0) return 1;
+  }
+  return 0;
+}
+
 }  // namespace
+
+bool module_names(const char* symbol, const void* definition) {
+  NameSearch search{symbol, definition};
+  return for_each_module(&names, &search) != 0;
+}
 
 bool module_wants_executable_stacks() {
   return for_each_module(&asks_for_executable_stacks, nullptr) != 0;

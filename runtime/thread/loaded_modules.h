@@ -15,6 +15,10 @@ int for_each_module(int (*visit)(dl_phdr_info*, size_t, void*), void* context);
 // glibc gives all threads such ones, then.
 bool module_wants_executable_stacks();
 
+// One of them, other than the one that `definition` lies in and this library, has this string among its
+// dynamic symbols: it may call the function. (What is found by dlsym(3) is not seen.)
+bool module_names(const char* symbol, const void* definition);
+
 void lock_modules_for_fork();
 void unlock_modules_after_fork(bool child);
 

@@ -45,6 +45,14 @@ class Live(Case):
         self.assertGreater(found["resident_bytes"], 1 << 20)
         self.assertEqual(started.end(), 0)
 
+    def test_workers_go(self):
+        """Kernel threads that a crowd of blocking calls needed do not stay."""
+        started = self.start("look_ups", COSHIM_WORKERS="2")
+        started.wait_for_line("ready")
+        self.assertGreater(ask_statistics(started.pid)["workers_peak"], 12)
+        wait_until(lambda: ask_statistics(started.pid)["workers"] <= 8, "workers have ended")
+        self.assertEqual(started.end(), 0)
+
     def test_figures_change(self):
         started = self.start("busy")
         started.wait_for_line("ready")

@@ -1,5 +1,5 @@
-// What Linux keeps for each thread alone (credentials(7), namespaces(7), seccomp(2)): a thread that changes it
-// changes it for itself and the threads that it creates, and nobody else ever runs with it.
+// What Linux keeps for each thread alone (credentials(7), namespaces(7), seccomp(2)): a thread that changes
+// it changes it for itself and the threads that it creates, and nobody else ever runs with it.
 #include "check.h"
 
 #include <fcntl.h>
@@ -115,8 +115,10 @@ int main(void) {
   for (int i = 0; i < BYSTANDERS; ++i) bystanders[i] = start_thread(stand_by, NULL);
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < CHANGING; ++i) {
-      changing[i][0] = start_thread(may ? change_file_user : inherit, number_pointer(may ? 2000 + i : (int)geteuid()));
-      changing[i][1] = start_thread(may ? change_user : inherit, number_pointer(may ? 3000 + i : (int)geteuid()));
+      changing[i][0] =
+          start_thread(may ? change_file_user : inherit, number_pointer(may ? 2000 + i : (int)geteuid()));
+      changing[i][1] =
+          start_thread(may ? change_user : inherit, number_pointer(may ? 3000 + i : (int)geteuid()));
       changing[i][2] = start_thread(change_host, NULL);
       changing[i][3] = start_thread(filter, NULL);
     }
