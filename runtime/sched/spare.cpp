@@ -22,7 +22,6 @@ constexpr size_t kAlternateStack = 64 * 1024;  // the overflow report runs there
 constexpr int kSparesKept = 4;
 // Of what would block for ever natively a process has few; hogs beyond these wait for each other.
 constexpr int kReserved = 8;
-constexpr size_t kPage = 4096;
 constexpr Nanoseconds kPauseAfterFailure = 5000000;
 // A shortage that lasts. A short one says nothing: clone(2) answers EAGAIN too while another thread is in
 // execve(2), and all of this is then about to end.

@@ -41,7 +41,7 @@ bool has_ring() {
   auto directory =
       static_cast<int>(sys::call(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory < 0) return true;  // who knows
-  alignas(8) char entries[4096];
+  alignas(8) char entries[4096] = {};
   bool found = false;
   long length;
   while (!found && (length = sys::call(SYS_getdents64, directory, entries, sizeof(entries))) > 0) {

@@ -17,7 +17,7 @@ std::atomic<size_t> g_deepest{0};
 }  // namespace
 
 size_t touched_depth(const StackSlot* slot, const char* high) {
-  unsigned char pages[kWindow];
+  unsigned char pages[kWindow] = {};
   const char* lowest = high;
   for (const char* at = high; at > slot->stack_low;) {
     size_t count = static_cast<size_t>(at - slot->stack_low) / kPage;
