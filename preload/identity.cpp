@@ -7,7 +7,6 @@
 #include "preload/hook.h"
 #include "preload/native_choice.h"
 #include "preload/own_thread.h"
-#include "runtime/sched/own_thread.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -77,7 +76,6 @@ HOOK(int, pthread_getname_np, (pthread_t thread, char* buffer, size_t size)) {
 
 HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {
   if (option == PR_SET_SECCOMP && runtime_started()) entering_seccomp();
-  if (prctl_changes_thread_alone(option) && runtime_started()) keep_kernel_thread();
   if (option == PR_SET_NAME) {
     char name[kNameSize];
     strncpy(name, reinterpret_cast<const char*>(a), kNameSize - 1);
@@ -89,7 +87,8 @@ HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c,
     get_name(t_local.coroutine, reinterpret_cast<char*>(a));
     return 0;
   }
-  return real::prctl(option, a, b, c, d);
+  if (!prctl_changes_thread_alone(option)) return real::prctl(option, a, b, c, d);
+  return change_alone([&] { return real::prctl(option, a, b, c, d); });
 }
 
 HOOK(int, pthread_getattr_np, (pthread_t thread, pthread_attr_t* attributes)) {

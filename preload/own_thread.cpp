@@ -10,8 +10,6 @@
 #include <sys/ptrace.h>
 
 #include "preload/hook.h"
-#include "runtime/sched/own_thread.h"
-#include "runtime/thread/lifecycle.h"
 
 namespace coshim {
 
@@ -23,10 +21,6 @@ constexpr long kJoinSessionKeyring = 1;       // KEYCTL_JOIN_SESSION_KEYRING, ke
 constexpr uint32_t kSingleIssuer = 1U << 12;  // IORING_SETUP_SINGLE_ISSUER, io_uring_setup(2)
 constexpr unsigned long kAsk = 0xffffffff;    // personality(2)
 constexpr unsigned kNobody = ~0U;             // setfsuid(2): changes nothing, asks
-
-void change_thread_alone() {
-  if (runtime_started() && !t_local.vfork_child) keep_kernel_thread();
-}
 
 // struct io_uring_params: the third word.
 bool is_for_one_thread(long ring_parameters) {
@@ -52,6 +46,8 @@ bool changes_thread_alone(long number, long a, long b) {
     case SYS_capset:
     case SYS_unshare:
     case SYS_setns:
+    case SYS_landlock_restrict_self:
+    case SYS_pkey_alloc:
       return true;
     case SYS_setfsuid:
     case SYS_setfsgid:
@@ -77,39 +73,45 @@ bool changes_thread_alone(long number, long a, long b) {
 }
 
 HOOK(int, setfsuid, (uid_t user)) {
-  if (user != kNobody) change_thread_alone();
-  return real::setfsuid(user);
+  if (user == kNobody) return real::setfsuid(user);
+  return change_alone([&] { return real::setfsuid(user); });
 }
 
 HOOK(int, setfsgid, (gid_t group)) {
-  if (group != kNobody) change_thread_alone();
-  return real::setfsgid(group);
+  if (group == kNobody) return real::setfsgid(group);
+  return change_alone([&] { return real::setfsgid(group); });
 }
 
 HOOK(int, capset, (void* header, void* data)) {
-  change_thread_alone();
-  return real::capset(header, data);
+  return change_alone([&] { return real::capset(header, data); });
 }
 
 HOOK(int, unshare, (int flags)) {
-  change_thread_alone();
-  return real::unshare(flags);
+  return change_alone([&] { return real::unshare(flags); });
 }
 
 HOOK(int, setns, (int fd, int type)) {
-  change_thread_alone();
-  return real::setns(fd, type);
+  return change_alone([&] { return real::setns(fd, type); });
+}
+
+// Rights of a protection key are in a register of the thread's (pkeys(7)), which new threads inherit.
+HOOK(int, pkey_alloc, (unsigned flags, unsigned rights)) {
+  return change_alone([&] { return real::pkey_alloc(flags, rights); });
+}
+
+HOOK(int, pkey_set, (int key, unsigned rights)) {
+  return change_alone([&] { return real::pkey_set(key, rights); });
+}
+
+HOOK(int, personality, (unsigned long persona)) {
+  if (persona == kAsk) return real::personality(persona);
+  return change_alone([&] { return real::personality(persona); });
 }
 
 // A tracer is a thread (ptrace(2)).
 HOOK(long, ptrace, (int request, pid_t process, void* address, void* data)) {
-  if (in_coroutine() && request != PTRACE_TRACEME) change_thread_alone();
-  return real::ptrace(request, process, address, data);
-}
-
-HOOK(int, personality, (unsigned long persona)) {
-  if (persona != kAsk) change_thread_alone();
-  return real::personality(persona);
+  if (!in_coroutine() || request == PTRACE_TRACEME) return real::ptrace(request, process, address, data);
+  return change_alone([&] { return real::ptrace(request, process, address, data); });
 }
 
 }  // namespace coshim

@@ -15,7 +15,6 @@
 #include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
-#include "runtime/sched/own_thread.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -268,7 +267,7 @@ HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f
   if (!runtime_started() || t_local.vfork_child) return return_errno(call.raw());
   if (number == SYS_exit_group) statistics_at_exit();
   if (number == SYS_seccomp) entering_seccomp();
-  if (changes_thread_alone(number, a, b)) keep_kernel_thread();
+  if (changes_thread_alone(number, a, b)) return return_errno(change_alone([&] { return call.raw(); }));
   int saved = errno;
   long result = is_fork(call) ? fork_by_number(call) : dispatch(call);
   errno = saved;

@@ -1,6 +1,6 @@
 // What the kernel ties to the thread that began it lasts as long as that thread, whatever the thread does in
-// between: io_uring requests under way (they are cancelled when their thread ends), and children that asked for
-// a signal when their parent thread ends (PR_SET_PDEATHSIG, prctl(2)).
+// between: io_uring requests under way (they are cancelled when their thread ends), and children that asked
+// for a signal when their parent thread ends (PR_SET_PDEATHSIG, prctl(2)).
 #include "check.h"
 
 #include <linux/io_uring.h>
@@ -36,8 +36,8 @@ static void open_ring(struct ring* ring) {
                           PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQ_RING);
   ring->completion = mmap(NULL, ring->made.cq_off.cqes + ring->made.cq_entries * sizeof(struct io_uring_cqe),
                           PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_CQ_RING);
-  ring->request = mmap(NULL, ring->made.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
-                       ring->fd, IORING_OFF_SQES);
+  ring->request = mmap(NULL, ring->made.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
+                       MAP_SHARED, ring->fd, IORING_OFF_SQES);
   CHECK(ring->submission != MAP_FAILED && ring->completion != MAP_FAILED && ring->request != MAP_FAILED);
 }
 

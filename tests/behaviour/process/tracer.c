@@ -1,5 +1,5 @@
-// Threads that trace (ptrace(2)): the tracer is the thread, not the process, and waitpid tells it when its tracee
-// stops, whatever options it has.
+// Threads that trace (ptrace(2)): the tracer is the thread, not the process, and waitpid tells it when its
+// tracee stops, whatever options it has.
 #include "check.h"
 
 #include <signal.h>
