@@ -12,6 +12,7 @@
 #include "preload/hook.h"
 #include "preload/own_thread.h"
 #include "preload/reach.h"
+#include "preload/scheduling_calls.h"
 #include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
@@ -58,7 +59,7 @@ struct Call {
 };
 
 // Results are the kernel's: a value or -errno.
-constexpr long kNotOurs = -4096;
+constexpr long kNotOurs = kNotAboutCoroutines;
 
 long in_libc_style(long result) {
   return errno_result(result);
@@ -213,12 +214,6 @@ long thread_call(const Call& call, Coroutine* self) {
       return in_libc_style(hook_sigtimedwait(a, b, c));
     case SYS_prctl:
       return in_libc_style(hook_prctl(a, b, c, d, e));
-    case SYS_sched_setaffinity:
-      return in_libc_style(hook_sched_setaffinity(a, b, c));
-    case SYS_sched_getaffinity: {
-      Coroutine* target = a.value == 0 ? self : coroutine_by_tid(a);
-      return target == nullptr ? kNotOurs : get_affinity(target, b, c);
-    }
     case SYS_exit:  // ends this thread alone
       hook_pthread_exit(nullptr);
       return 0;
@@ -249,6 +244,7 @@ long dispatch(const Call& call) {
   long result = signal_call(call);
   if (result == kNotOurs) result = descriptor_call(call);
   if (result == kNotOurs) result = clock_call(call);
+  if (result == kNotOurs) result = scheduling_call(call.number, call.a, call.b, call.c);
   if (result != kNotOurs || self == nullptr) return result;
   if (call.number == SYS_exit) return thread_call(call, self);
   NoCancellation cancellation;

@@ -77,6 +77,7 @@ void inherit_identity(Coroutine* created, bool own_policy) {
   created->named = false;
   created->name[0] = '\0';
   created->nice_set = false;
+  created->io_priority = -1;
   created->bound.store(false, std::memory_order_relaxed);
   created->bound_by_name = created->keeps_thread = created->policy_in_force = false;
   if (created->affinity != nullptr) created->affinity->bytes = 0;
@@ -99,6 +100,7 @@ void inherit_identity(Coroutine* created, bool own_policy) {
     remember_affinity(created, creator->affinity->words, static_cast<long>(creator->affinity->bytes));
   created->nice = creator->nice;
   created->nice_set = creator->nice_set;
+  created->io_priority = creator->io_priority;
 }
 
 void get_name(const Coroutine* coroutine, char* name) {

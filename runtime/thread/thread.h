@@ -179,6 +179,7 @@ struct Coroutine : Thread {
   int schedule_priority = 0;
   bool own_policy = false;  // not inherited: given with the attributes
   int nice = 0;
+  int io_priority = -1;          // ioprio_set(2); negative: not set
   bool named = false;            // `name` counts; else main's name does
   Affinity* affinity = nullptr;  // null: the process's
 };
