@@ -217,20 +217,7 @@ class Waiting {
     if (count != 0) unpark(next);
   }
 
-  void leave_hidden() {
-    CriticalSection critical;
-    bool last;
-    {
-      SpinGuard guard(entry_->lock);
-      last = --entry_->moved_users == 0;
-      if (last) {
-        entry_->generation.fetch_add(1);
-        entry_->registered_with.store(0);
-        entry_->hidden = false;
-      }
-    }
-    if (last) sys::close(fd_);
-  }
+  void leave_hidden() { leave_moved(entry_, fd_); }
 
   Coroutine* self_;
   WaitNode& node_;

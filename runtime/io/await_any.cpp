@@ -37,9 +37,10 @@ bool wants(const pollfd& descriptor, Direction direction) {
                                           : read || !write;  // errors and hang-ups are always reported
 }
 
-void join(Coroutine* self, DescriptorEntry* entry, Direction direction, WaitNode* node) {
+void join(Coroutine* self, DescriptorEntry* entry, int fd, Direction direction, WaitNode* node) {
   new (node) WaitNode;
   node->thread = self;
+  node->key = static_cast<uintptr_t>(fd);
   node->shared = true;
   SpinGuard guard(entry->lock);
   node->queued = true;
@@ -62,31 +63,36 @@ bool join_all(Coroutine* self, const pollfd* fds, size_t count) {
       complete = false;
       continue;
     }
-    if (wants(fds[i], Direction::readable)) join(self, entry, Direction::readable, &nodes[0]);
-    if (wants(fds[i], Direction::writable)) join(self, entry, Direction::writable, &nodes[1]);
+    if (wants(fds[i], Direction::readable)) join(self, entry, fds[i].fd, Direction::readable, &nodes[0]);
+    if (wants(fds[i], Direction::writable)) join(self, entry, fds[i].fd, Direction::writable, &nodes[1]);
   }
   return complete;
 }
 
-// True if one of them had been woken.
-bool leave_all(Coroutine* self, const pollfd* fds, size_t count) {
-  CriticalSection critical;
-  bool signaled = false;
-  for (size_t i = 0; i < count; ++i) {
-    if (fds[i].fd < 0) continue;
-    DescriptorEntry* entry = descriptor_entry_if_known(fds[i].fd);
-    if (entry == nullptr) continue;
-    for (int direction = 0; direction < 2; ++direction) {
-      WaitNode* node = &self->poll_nodes[i * 2 + static_cast<size_t>(direction)];
+void leave(WaitNode* node, int direction) {
+  for (;;) {
+    // A close by another thread may move it to another entry (descriptor_table.cpp), holding both locks.
+    const uintptr_t key = __atomic_load_n(&node->key, __ATOMIC_ACQUIRE);
+    DescriptorEntry* entry = descriptor_entry_if_known(static_cast<int>(key));
+    {
       SpinGuard guard(entry->lock);
+      if (node->key != key) continue;
       if (node->queued) {
         entry->waiters[direction].remove(node);
         node->queued = false;
       }
-      signaled = signaled || node->signaled;
     }
+    if (node->moved) leave_moved(entry, static_cast<int>(key));
+    return;
   }
-  return signaled;
+}
+
+void leave_all(Coroutine* self, size_t count) {
+  CriticalSection critical;
+  for (size_t i = 0; i < count * 2; ++i) {
+    WaitNode* node = &self->poll_nodes[i];
+    if (node->thread != nullptr) leave(node, static_cast<int>(i % 2));  // it had joined
+  }
 }
 
 bool any_signaled(const Coroutine* self, size_t count) {
@@ -133,7 +139,7 @@ long await_any_raw(const pollfd* fds, size_t count, Nanoseconds deadline, long (
         interrupted = self->interrupts.load(std::memory_order_acquire) != 0;
         late = deadline != kForever && monotonic_now() >= deadline;
       }
-      leave_all(self, fds, count);
+      leave_all(self, count);
     }
     if (!complete) return wait_in_kernel(deadline, check, context);
     if (result == 0) result = check(context);

@@ -74,19 +74,54 @@ void forget(DescriptorEntry* entry) {
   entry->timeouts_known = 0;
 }
 
-// Moves the exclusive waiters of a descriptor that is about to be closed to a hidden duplicate and wakes
-// them, so that they go on there.
-void move_waiters(DescriptorEntry* entry, int fd) {
+// Would poll(2) on it return, had it been asked to wait for this direction (0: reading, 1: writing)?
+bool ready_for(short events, int direction) {
+  constexpr short kEnded = POLLHUP | POLLERR;
+  return (events & (kEnded | (direction == 0 ? POLLIN | POLLRDHUP | POLLPRI : POLLOUT))) != 0;
+}
+
+short events_now(int fd) {
+  pollfd descriptor{fd, POLLIN | POLLRDHUP | POLLPRI | POLLOUT, 0};
+  timespec none{};
+  return sys::call(SYS_ppoll, &descriptor, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 1
+             ? descriptor.revents
+             : static_cast<short>(0);
+}
+
+void use_moved(DescriptorEntry* target) {
+  SpinGuard guard(target->lock);
+  ++target->moved_users;
+}
+
+// Who waits for several descriptors (poll) stays asleep, for the others and for what happens to this file: it
+// stands in the queue of the hidden number now. Both locks are held, so that it is always in one of them.
+void move_poller(WaitNode* node, DescriptorEntry* target, int hidden, int direction) {
+  SpinGuard guard(target->lock);
+  __atomic_store_n(&node->key, static_cast<uintptr_t>(hidden), __ATOMIC_RELEASE);
+  node->moved = true;
+  node->queued = true;
+  target->waiters[direction].push_back(node);
+  ++target->moved_users;
+}
+
+// Moves the waiters of a descriptor that is about to be closed to a hidden duplicate: natively they keep the
+// open file. Those who wait for this one alone are woken to go on there. An event from before the close,
+// which our poller may not have seen yet, natively has woken who polls. True where the file stays open for
+// somebody.
+bool move_waiters(DescriptorEntry* entry, int fd) {
   int hidden = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
   DescriptorEntry* target = hidden >= 0 ? descriptor_entry(hidden) : nullptr;
+  if (target != nullptr) use_moved(target);  // us, until all are there
+  const short events = events_now(fd);
   Thread* wake[64];
-  bool more = true;
+  bool more = true, polled = false;
   while (more) {
     int count = 0;
     more = false;
     {
       SpinGuard guard(entry->lock);
-      for (WaiterList& list : entry->waiters) {
+      for (int direction = 0; direction < 2; ++direction) {
+        WaiterList& list = entry->waiters[direction];
         while (WaitNode* node = list.front()) {
           if (count == 64) {
             more = true;
@@ -94,12 +129,14 @@ void move_waiters(DescriptorEntry* entry, int fd) {
           }
           list.remove(node);
           node->queued = false;
-          if (node->shared) continue;  // poll: natively it goes on waiting, for the others
-          if (target != nullptr) {
-            node->key = static_cast<uintptr_t>(hidden);
-            ++target->moved_users;
-          } else {
-            node->key = ~uintptr_t{0};
+          if (node->shared && !ready_for(events, direction)) {
+            if (target != nullptr) move_poller(node, target, hidden, direction);
+            polled = true;
+            continue;
+          }
+          if (!node->shared) {
+            node->key = target != nullptr ? static_cast<uintptr_t>(hidden) : ~uintptr_t{0};
+            if (target != nullptr) use_moved(target);
           }
           __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
           wake[count++] = node->thread;
@@ -108,10 +145,10 @@ void move_waiters(DescriptorEntry* entry, int fd) {
     }
     for (int i = 0; i < count; ++i) unpark(wake[i]);
   }
-  if (target != nullptr && target->moved_users == 0) {
-    target->hidden = false;
-    sys::close(hidden);
-  }
+  if (target == nullptr) return false;
+  // What happened meanwhile is reported as the first event.
+  if (polled) register_descriptor(target, hidden);
+  return !leave_moved(target, hidden);
 }
 
 // The child of a vfork runs in its parent's memory, with descriptors of its own.
@@ -125,8 +162,8 @@ bool has_waiters(const DescriptorEntry* entry) {
 
 void close_entry(DescriptorEntry* entry, int fd) {
   CriticalSection critical;
-  if (has_waiters(entry)) move_waiters(entry, fd);
-  bool shared_description = entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
+  const bool kept = has_waiters(entry) && move_waiters(entry, fd);
+  bool shared_description = kept || entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
   bool registered = entry->registered_with.load(std::memory_order_relaxed) == poller_epoch();
   // While another descriptor of the description is open, the kernel would keep the registration.
   if (registered && shared_description) poller_unregister(fd);
@@ -398,6 +435,20 @@ int register_descriptor(DescriptorEntry* entry, int fd) {
   int error = poller_register(fd, entry->generation.load(std::memory_order_relaxed));
   if (error == 0) entry->registered_with.store(epoch, std::memory_order_release);
   return error;
+}
+
+bool leave_moved(DescriptorEntry* entry, int hidden) {
+  CriticalSection critical;
+  {
+    SpinGuard guard(entry->lock);
+    if (--entry->moved_users != 0) return false;
+    entry->generation.fetch_add(1);
+    // While another descriptor of the description is open, the kernel would keep the registration.
+    if (entry->registered_with.exchange(0) == poller_epoch()) poller_unregister(hidden);
+    entry->hidden = false;
+  }
+  sys::close(hidden);
+  return true;
 }
 
 void descriptors_forking() {

@@ -62,11 +62,12 @@ enum class WaitKind : uint8_t {
 struct WaitNode {
   ListLink<WaitNode> link;
   Thread* thread = nullptr;
-  uintptr_t key = 0;     // address waited on, or poll's event mask
+  uintptr_t key = 0;     // address or descriptor waited on
   uintptr_t detail = 0;  // the queue owner's use (for example futex bitset, rwlock side)
   bool queued = false;
   bool signaled = false;  // taken off the queue by a waker, for this wait
   bool shared = false;    // a poll-like waiter: woken together with others, consumes nothing
+  bool moved = false;     // ... of a descriptor that was closed meanwhile: key is the hidden number
 };
 
 enum InterruptBits : uint32_t {
