@@ -15,7 +15,6 @@ namespace coshim {
 
 namespace {
 
-constexpr long kOwnPriority = 1;              // IOPRIO_WHO_PROCESS, ioprio_set(2)
 constexpr long kSetGsBase = 0x1001;           // ARCH_SET_GS, arch_prctl(2)
 constexpr long kJoinSessionKeyring = 1;       // KEYCTL_JOIN_SESSION_KEYRING, keyctl(2)
 constexpr uint32_t kSingleIssuer = 1U << 12;  // IORING_SETUP_SINGLE_ISSUER, io_uring_setup(2)
@@ -54,8 +53,6 @@ bool changes_thread_alone(long number, long a, long b) {
       return static_cast<unsigned>(a) != kNobody;
     case SYS_seccomp:
       return (b & SECCOMP_FILTER_FLAG_TSYNC) == 0;
-    case SYS_ioprio_set:
-      return a == kOwnPriority && b == 0;
     // What threads do not inherit.
     case SYS_perf_event_open:
       return in_coroutine() && b == 0;

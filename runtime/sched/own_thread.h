@@ -1,5 +1,5 @@
 // What the kernel keeps per thread, and we do not switch: file-system ids, credentials set by number,
-// capabilities, namespaces, a seccomp filter for one thread, I/O priority. A coroutine that changes one of
+// capabilities, namespaces, a seccomp filter for one thread. A coroutine that changes one of
 // them gets the kernel thread underneath for itself, so that nobody else runs with it.
 #pragma once
 
