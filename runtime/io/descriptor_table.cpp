@@ -162,13 +162,17 @@ bool has_waiters(const DescriptorEntry* entry) {
 
 void close_entry(DescriptorEntry* entry, int fd) {
   CriticalSection critical;
-  const bool kept = has_waiters(entry) && move_waiters(entry, fd);
-  bool shared_description = kept || entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
-  bool registered = entry->registered_with.load(std::memory_order_relaxed) == poller_epoch();
-  // While another descriptor of the description is open, the kernel would keep the registration.
-  if (registered && shared_description) poller_unregister(fd);
-  SpinGuard guard(entry->lock);
-  forget(entry);
+  for (;;) {
+    const bool kept = has_waiters(entry) && move_waiters(entry, fd);
+    bool shared_description = kept || entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
+    bool registered = entry->registered_with.load(std::memory_order_relaxed) == poller_epoch();
+    // While another descriptor of the description is open, the kernel would keep the registration.
+    if (registered && shared_description) poller_unregister(fd);
+    SpinGuard guard(entry->lock);
+    if (has_waiters(entry)) continue;  // joined meanwhile
+    forget(entry);
+    return;
+  }
 }
 
 // No SCTP and no kernel TLS (tcp(7), TCP_ULP): these end a transfer at a record, with more to come.

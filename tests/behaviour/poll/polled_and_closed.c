@@ -27,7 +27,7 @@ static void make(struct pipes* pipes) {
 
 static void start(struct pipes* pipes, pthread_t* threads, int round) {
   for (int i = 0; i < kPollers; ++i) threads[i] = start_thread(polls, pipes);
-  if (round % 4 != 0) nap(round % 4);
+  nap(1 + round % 4);
 }
 
 static void end(struct pipes* pipes, const pthread_t* threads) {
