@@ -58,7 +58,9 @@ HOOK(int, close, (int fd)) {
   if (descriptor_is_hidden(fd)) return refuse_hidden();
   cancellation_point();
   descriptor_closing(fd);
-  return real::close(fd);
+  int result = real::close(fd);
+  descriptor_closed(fd);
+  return result;
 }
 
 HOOK(int, close_range, (unsigned first, unsigned last, int flags)) {
@@ -67,7 +69,9 @@ HOOK(int, close_range, (unsigned first, unsigned last, int flags)) {
     return real::close_range(first, last, flags);
   if ((static_cast<unsigned>(flags) & kCloseOnExecOnly) != 0) return real::close_range(first, last, flags);
   descriptor_range_closing(first, last);
-  return close_visible(first, last, flags);
+  int result = close_visible(first, last, flags);
+  descriptor_range_closed(first, last);
+  return result;
 }
 
 HOOK(void, closefrom, (int first)) {
@@ -81,9 +85,12 @@ HOOK(void, closefrom, (int first)) {
 HOOK(int, fclose, (FILE * stream)) {
   // The stream's own close comes through stdio's jump table, or, where that is not ours, by a call inside
   // libc.
-  if (stream != nullptr) descriptor_closing(stream->_fileno);
+  const int fd = stream != nullptr ? stream->_fileno : -1;
+  descriptor_closing(fd);
   cancellation_point();
-  return real::fclose(stream);
+  int result = real::fclose(stream);
+  descriptor_closed(fd);
+  return result;
 }
 
 HOOK(int, dup, (int fd)) {

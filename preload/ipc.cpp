@@ -192,7 +192,9 @@ HOOK(int, mq_notify, (mqd_t queue, const sigevent* event)) {
 HOOK(int, mq_close, (mqd_t queue)) {
   if (descriptor_is_hidden(queue)) return return_errno<int>(-EBADF);
   descriptor_closing(queue);
-  return real::mq_close(queue);
+  int result = real::mq_close(queue);
+  descriptor_closed(queue);
+  return result;
 }
 
 HOOK(int, mq_timedsend,

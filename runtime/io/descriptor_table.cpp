@@ -160,6 +160,29 @@ bool has_waiters(const DescriptorEntry* entry) {
   return !entry->waiters[0].empty() || !entry->waiters[1].empty();
 }
 
+// Those who began to wait between our close and the kernel's, which brings them no event.
+struct TurnedAway {
+  Thread* threads[64];
+  int count = 0;
+
+  // With the entry's lock held.
+  void take(DescriptorEntry* entry) {
+    for (WaiterList& list : entry->waiters) {
+      while (count < 64 && !list.empty()) {
+        WaitNode* node = list.front();
+        list.remove(node);
+        node->queued = false;
+        if (!node->shared) node->key = ~uintptr_t{0};
+        __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
+        threads[count++] = node->thread;
+      }
+    }
+  }
+  void wake() const {
+    for (int i = 0; i < count; ++i) unpark(threads[i]);
+  }
+};
+
 void close_entry(DescriptorEntry* entry, int fd) {
   CriticalSection critical;
   for (;;) {
@@ -306,17 +329,45 @@ void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
   DescriptorEntry* entry = descriptor_entry(fd);
   if (entry == nullptr) return;
   CriticalSection critical;
-  SpinGuard guard(entry->lock);
-  forget(entry);
-  entry->seen_opened = true;
-  entry->kind.store(kind, std::memory_order_relaxed);
-  if (exclusive) entry->exclusive_epoch = g_fork_epoch.load(std::memory_order_relaxed);
+  TurnedAway late;
+  {
+    SpinGuard guard(entry->lock);
+    forget(entry);
+    if (__builtin_expect(has_waiters(entry), 0)) late.take(entry);
+    entry->seen_opened = true;
+    entry->kind.store(kind, std::memory_order_relaxed);
+    if (exclusive) entry->exclusive_epoch = g_fork_epoch.load(std::memory_order_relaxed);
+  }
+  late.wake();
 }
 
 void descriptor_closing(int fd) {
   if (!keeps_books()) return;
   DescriptorEntry* entry = descriptor_entry_if_known(fd);
   if (entry != nullptr && !entry->hidden) close_entry(entry, fd);
+}
+
+void descriptor_closed(int fd) {
+  if (!keeps_books()) return;
+  DescriptorEntry* entry = descriptor_entry_if_known(fd);
+  if (entry == nullptr || entry->hidden) return;
+  if (entry->registered_with.load(std::memory_order_acquire) == 0 && !has_waiters(entry)) return;
+  CriticalSection critical;
+  TurnedAway late;
+  {
+    SpinGuard guard(entry->lock);
+    if (entry->seen_opened) return;  // again, meanwhile
+    forget(entry);
+    late.take(entry);
+  }
+  late.wake();
+}
+
+void descriptor_range_closed(unsigned first, unsigned last) {
+  int highest = g_highest.load(std::memory_order_acquire);
+  for (unsigned fd = first; highest >= 0 && fd <= last && fd <= static_cast<unsigned>(highest); ++fd) {
+    descriptor_closed(static_cast<int>(fd));
+  }
 }
 
 void descriptor_range_closing(unsigned first, unsigned last) {

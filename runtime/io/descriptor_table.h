@@ -65,6 +65,9 @@ DescriptorEntry* descriptor_entry_if_known(int fd);
 void descriptor_opened(int fd, DescriptorKind kind = DescriptorKind::unknown, bool exclusive = false);
 void descriptor_closing(int fd);
 void descriptor_range_closing(unsigned first, unsigned last);
+// After the real close: turns away those who came in between.
+void descriptor_closed(int fd);
+void descriptor_range_closed(unsigned first, unsigned last);
 // One of those who go on waiting on a hidden number, after a close, leaves it. True: it is closed now.
 bool leave_moved(DescriptorEntry* entry, int hidden);
 // fcntl(F_SETFL), ioctl(FIONBIO), also through other descriptors of the same description: cached flags are

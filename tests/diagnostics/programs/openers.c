@@ -1,5 +1,5 @@
-// openers: 30 threads open a FIFO that nobody writes to, which takes a kernel thread each; "blocked" when they
-// do, and at a line on stdin somebody writes; then all sleep, and "ready"; another line ends it.
+// openers: 30 threads open a FIFO that nobody writes to, which takes a kernel thread each; "blocked" when
+// they do, and at a line on stdin somebody writes; then all sleep, and "ready"; another line ends it.
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
