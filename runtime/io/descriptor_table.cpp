@@ -20,6 +20,7 @@
 namespace coshim {
 
 std::atomic<bool> g_descriptors_active{false};
+std::atomic<uint32_t> g_fork_epoch{1};
 
 namespace {
 
@@ -27,7 +28,6 @@ constexpr int kPerPage = 4096;
 constexpr int kPages = kMaximumDescriptors / kPerPage;
 std::atomic<DescriptorEntry*> g_pages[kPages];
 std::atomic<uint32_t> g_flags_epoch{1};
-std::atomic<uint32_t> g_fork_epoch{1};
 std::atomic<int> g_highest{-1};
 
 DescriptorEntry* make_page(int index) {
@@ -56,146 +56,6 @@ DescriptorEntry* construct(DescriptorEntry* entry, int fd) {
   while (fd > highest && !g_highest.compare_exchange_weak(highest, fd)) {
   }
   return entry;
-}
-
-void forget(DescriptorEntry* entry) {
-  entry->generation.fetch_add(1, std::memory_order_acq_rel);
-  entry->registered_with.store(0, std::memory_order_relaxed);
-  entry->kind.store(DescriptorKind::unknown, std::memory_order_relaxed);
-  entry->read_drained_at.store(~0U, std::memory_order_relaxed);
-  entry->write_drained_at.store(~0U, std::memory_order_relaxed);
-  entry->never_skip = false;
-  entry->nonblocking_epoch.store(0, std::memory_order_relaxed);
-  entry->exclusive_epoch = 0;
-  entry->accepts = 0;
-  entry->without_nowait = 0;
-  entry->seen_opened = false;
-  entry->inode = 0;
-  entry->timeouts_known = 0;
-}
-
-// Would poll(2) on it return, had it been asked to wait for this direction (0: reading, 1: writing)?
-bool ready_for(short events, int direction) {
-  constexpr short kEnded = POLLHUP | POLLERR;
-  return (events & (kEnded | (direction == 0 ? POLLIN | POLLRDHUP | POLLPRI : POLLOUT))) != 0;
-}
-
-short events_now(int fd) {
-  pollfd descriptor{fd, POLLIN | POLLRDHUP | POLLPRI | POLLOUT, 0};
-  timespec none{};
-  return sys::call(SYS_ppoll, &descriptor, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 1
-             ? descriptor.revents
-             : static_cast<short>(0);
-}
-
-void use_moved(DescriptorEntry* target) {
-  SpinGuard guard(target->lock);
-  ++target->moved_users;
-}
-
-// Who waits for several descriptors (poll) stays asleep, for the others and for what happens to this file: it
-// stands in the queue of the hidden number now. Both locks are held, so that it is always in one of them.
-void move_poller(WaitNode* node, DescriptorEntry* target, int hidden, int direction) {
-  SpinGuard guard(target->lock);
-  __atomic_store_n(&node->key, static_cast<uintptr_t>(hidden), __ATOMIC_RELEASE);
-  node->moved = true;
-  node->queued = true;
-  target->waiters[direction].push_back(node);
-  ++target->moved_users;
-}
-
-// Moves the waiters of a descriptor that is about to be closed to a hidden duplicate: natively they keep the
-// open file. Those who wait for this one alone are woken to go on there. An event from before the close,
-// which our poller may not have seen yet, natively has woken who polls. True where the file stays open for
-// somebody.
-bool move_waiters(DescriptorEntry* entry, int fd) {
-  int hidden = hide_descriptor(static_cast<int>(sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)));
-  DescriptorEntry* target = hidden >= 0 ? descriptor_entry(hidden) : nullptr;
-  if (target != nullptr) use_moved(target);  // us, until all are there
-  const short events = events_now(fd);
-  Thread* wake[64];
-  bool more = true, polled = false;
-  while (more) {
-    int count = 0;
-    more = false;
-    {
-      SpinGuard guard(entry->lock);
-      for (int direction = 0; direction < 2; ++direction) {
-        WaiterList& list = entry->waiters[direction];
-        while (WaitNode* node = list.front()) {
-          if (count == 64) {
-            more = true;
-            break;
-          }
-          list.remove(node);
-          node->queued = false;
-          if (node->shared && !ready_for(events, direction)) {
-            if (target != nullptr) move_poller(node, target, hidden, direction);
-            polled = true;
-            continue;
-          }
-          if (!node->shared) {
-            node->key = target != nullptr ? static_cast<uintptr_t>(hidden) : ~uintptr_t{0};
-            if (target != nullptr) use_moved(target);
-          }
-          __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
-          wake[count++] = node->thread;
-        }
-      }
-    }
-    for (int i = 0; i < count; ++i) unpark(wake[i]);
-  }
-  if (target == nullptr) return false;
-  // What happened meanwhile is reported as the first event.
-  if (polled) register_descriptor(target, hidden);
-  return !leave_moved(target, hidden);
-}
-
-// The child of a vfork runs in its parent's memory, with descriptors of its own.
-bool keeps_books() {
-  return g_descriptors_active.load(std::memory_order_relaxed) && !t_local.vfork_child;
-}
-
-bool has_waiters(const DescriptorEntry* entry) {
-  return !entry->waiters[0].empty() || !entry->waiters[1].empty();
-}
-
-// Those who began to wait between our close and the kernel's, which brings them no event.
-struct TurnedAway {
-  Thread* threads[64];
-  int count = 0;
-
-  // With the entry's lock held.
-  void take(DescriptorEntry* entry) {
-    for (WaiterList& list : entry->waiters) {
-      while (count < 64 && !list.empty()) {
-        WaitNode* node = list.front();
-        list.remove(node);
-        node->queued = false;
-        if (!node->shared) node->key = ~uintptr_t{0};
-        __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
-        threads[count++] = node->thread;
-      }
-    }
-  }
-  void wake() const {
-    for (int i = 0; i < count; ++i) unpark(threads[i]);
-  }
-};
-
-void close_entry(DescriptorEntry* entry, int fd) {
-  CriticalSection critical;
-  for (;;) {
-    const bool kept = has_waiters(entry) && move_waiters(entry, fd);
-    bool shared_description = kept || entry->exclusive_epoch != g_fork_epoch.load(std::memory_order_relaxed);
-    bool registered = entry->registered_with.load(std::memory_order_relaxed) == poller_epoch();
-    // While another descriptor of the description is open, the kernel would keep the registration.
-    if (registered && shared_description) poller_unregister(fd);
-    SpinGuard guard(entry->lock);
-    if (has_waiters(entry)) continue;  // joined meanwhile
-    forget(entry);
-    return;
-  }
 }
 
 // No SCTP and no kernel TLS (tcp(7), TCP_ULP): these end a transfer at a record, with more to come.
@@ -240,6 +100,27 @@ DescriptorKind learn_kind(int fd) {
 
 }  // namespace
 
+void forget_descriptor(DescriptorEntry* entry) {
+  entry->generation.fetch_add(1, std::memory_order_acq_rel);
+  entry->registered_with.store(0, std::memory_order_relaxed);
+  entry->kind.store(DescriptorKind::unknown, std::memory_order_relaxed);
+  entry->read_drained_at.store(~0U, std::memory_order_relaxed);
+  entry->write_drained_at.store(~0U, std::memory_order_relaxed);
+  entry->never_skip = false;
+  entry->nonblocking_epoch.store(0, std::memory_order_relaxed);
+  entry->exclusive_epoch = 0;
+  entry->accepts = 0;
+  entry->without_nowait = 0;
+  entry->seen_opened = false;
+  entry->inode = 0;
+  entry->timeouts_known = 0;
+}
+
+// The child of a vfork runs in its parent's memory, with descriptors of its own.
+bool keeps_descriptor_books() {
+  return g_descriptors_active.load(std::memory_order_relaxed) && !t_local.vfork_child;
+}
+
 int highest_descriptor() {
   return g_highest.load(std::memory_order_acquire);
 }
@@ -270,7 +151,7 @@ void verify(DescriptorEntry* entry, int fd) {
   if (entry->inode == inode) return;
   CriticalSection critical;
   SpinGuard guard(entry->lock);
-  if (entry->waiters[0].empty() && entry->waiters[1].empty()) forget(entry);
+  if (entry->waiters[0].empty() && entry->waiters[1].empty()) forget_descriptor(entry);
   entry->inode = inode;
 }
 
@@ -324,66 +205,12 @@ Nanoseconds descriptor_timeout(int fd, Direction direction) {
   return interval == kForever ? kForever : deadline_after(interval);
 }
 
-void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
-  if (fd < 0 || !keeps_books()) return;
-  DescriptorEntry* entry = descriptor_entry(fd);
-  if (entry == nullptr) return;
-  CriticalSection critical;
-  TurnedAway late;
-  {
-    SpinGuard guard(entry->lock);
-    forget(entry);
-    if (__builtin_expect(has_waiters(entry), 0)) late.take(entry);
-    entry->seen_opened = true;
-    entry->kind.store(kind, std::memory_order_relaxed);
-    if (exclusive) entry->exclusive_epoch = g_fork_epoch.load(std::memory_order_relaxed);
-  }
-  late.wake();
-}
-
-void descriptor_closing(int fd) {
-  if (!keeps_books()) return;
-  DescriptorEntry* entry = descriptor_entry_if_known(fd);
-  if (entry != nullptr && !entry->hidden) close_entry(entry, fd);
-}
-
-void descriptor_closed(int fd) {
-  if (!keeps_books()) return;
-  DescriptorEntry* entry = descriptor_entry_if_known(fd);
-  if (entry == nullptr || entry->hidden) return;
-  if (entry->registered_with.load(std::memory_order_acquire) == 0 && !has_waiters(entry)) return;
-  CriticalSection critical;
-  TurnedAway late;
-  {
-    SpinGuard guard(entry->lock);
-    if (entry->seen_opened) return;  // again, meanwhile
-    forget(entry);
-    late.take(entry);
-  }
-  late.wake();
-}
-
-void descriptor_range_closed(unsigned first, unsigned last) {
-  int highest = g_highest.load(std::memory_order_acquire);
-  for (unsigned fd = first; highest >= 0 && fd <= last && fd <= static_cast<unsigned>(highest); ++fd) {
-    descriptor_closed(static_cast<int>(fd));
-  }
-}
-
-void descriptor_range_closing(unsigned first, unsigned last) {
-  if (!keeps_books()) return;
-  int highest = g_highest.load(std::memory_order_acquire);
-  if (highest < 0 || first > static_cast<unsigned>(highest)) return;
-  if (last > static_cast<unsigned>(highest)) last = static_cast<unsigned>(highest);
-  for (unsigned fd = first; fd <= last; ++fd) descriptor_closing(static_cast<int>(fd));
-}
-
 void descriptor_flags_changed() {
   g_flags_epoch.fetch_add(1, std::memory_order_acq_rel);
 }
 
 void descriptor_attributes_changed(int fd) {
-  if (!keeps_books()) return;
+  if (!keeps_descriptor_books()) return;
   DescriptorEntry* entry = descriptor_entry_if_known(fd);
   if (entry == nullptr) return;
   __atomic_store_n(&entry->timeouts_known, static_cast<uint8_t>(0), __ATOMIC_RELEASE);
@@ -448,7 +275,7 @@ int hide_descriptor(int fd, bool for_long) {
   if (entry != nullptr) {
     CriticalSection critical;
     SpinGuard guard(entry->lock);
-    forget(entry);
+    forget_descriptor(entry);
     entry->hidden = true;
   }
   return static_cast<int>(result);
@@ -465,7 +292,7 @@ bool move_hidden_descriptor(int fd) {
   DescriptorEntry* entry = descriptor_entry(fd);
   CriticalSection critical;
   SpinGuard guard(entry->lock);
-  forget(entry);
+  forget_descriptor(entry);
   entry->hidden = false;
   return true;
 }
@@ -475,7 +302,7 @@ void close_hidden_descriptor(int fd) {
   if (entry != nullptr) {
     CriticalSection critical;
     SpinGuard guard(entry->lock);
-    forget(entry);
+    forget_descriptor(entry);
     entry->hidden = false;
   }
   sys::close(fd);
@@ -518,7 +345,7 @@ void descriptors_reset_after_fork() {
     DescriptorEntry* entry = descriptor_entry_if_known(fd);
     if (entry == nullptr) continue;
     entry->lock.reset();
-    forget(entry);
+    forget_descriptor(entry);
     entry->hidden = false;
     entry->moved_users = 0;
     entry->waiters[0].clear();

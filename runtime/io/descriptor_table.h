@@ -91,6 +91,13 @@ bool move_hidden_descriptor(int fd);
 // Set when the first coroutine is created; before, the hooks above cost one branch.
 extern std::atomic<bool> g_descriptors_active;
 
+// For descriptor_close.cpp. A new generation; with the entry's lock held.
+void forget_descriptor(DescriptorEntry* entry);
+// Not in the child of a vfork: it runs in its parent's memory, with descriptors of its own.
+bool keeps_descriptor_books();
+// Raised by fork: what was exclusive is shared.
+extern std::atomic<uint32_t> g_fork_epoch;
+
 // A process that forks shares its open file descriptions from then on.
 void descriptors_forking();
 void descriptors_reset_after_fork();
