@@ -26,7 +26,7 @@ DIRECTORIES = ["nptl", "sysdeps/pthread", "sysdeps/unix/sysv/linux", "rt", "elf"
 # Of the directories that are not about threads: what has to do with them.
 THREADED = re.compile(r"pthread|<threads\.h>|sem_|timer_|xthread\.h|quick_exit|sigwait|clock_|atfork|TLS|__thread")
 # What docs/limits.md says.
-KNOWN = {"tst-execstack": "executable stacks", "tst-tgkill": "a signal from another process by a thread's number",
+KNOWN = {"tst-tgkill": "a signal from another process by a thread's number",
          "tst-pthread_cancel-exited": "counts /proc/self/task"}
 # Headers of glibc's tree that stand for themselves.
 HEADERS = ["include/array_length.h", "include/libc-diag.h", "include/intprops.h", "include/libc-pointer-arith.h"]
@@ -62,6 +62,26 @@ def shell(command, cwd):
     return subprocess.run(command, cwd=cwd, shell=isinstance(command, str), capture_output=True, text=True, errors="replace")
 
 
+def debian_sources():
+    """What this machine takes Debian's packages from, as lines for their sources (sources.list(5), both formats)."""
+    with open("/etc/os-release", encoding="ascii") as release:
+        codename = re.search(r"^VERSION_CODENAME=(\w+)", release.read(), re.M)[1]
+    entries = []  # options, URI, suite, components
+    for name in ["/etc/apt/sources.list", *glob.glob("/etc/apt/sources.list.d/*.list")]:
+        if os.path.exists(name):
+            with open(name, encoding="utf-8") as lines:
+                entries += re.findall(r"^deb\s+(\[.*?\])?\s*(\S+)\s+(\S+)\s+(.*)$", lines.read(), re.M)
+    for name in glob.glob("/etc/apt/sources.list.d/*.sources"):
+        with open(name, encoding="utf-8") as text:
+            for stanza in re.split(r"\n\s*\n", text.read()):
+                field = dict(re.findall(r"^([\w-]+):\s*(.*)$", stanza, re.M))
+                signed = f"[signed-by={field['Signed-By']}]" if "Signed-By" in field else ""
+                entries += [(signed, uri, suite, field.get("Components", "main")) for uri in field.get("URIs", "").split()
+                            for suite in field.get("Suites", "").split()]
+    return "".join(f"deb-src {options} {uri} {suite} {components}\n" for options, uri, suite, components in entries
+                   if suite.split("-")[0] == codename)
+
+
 def fetch(work):
     """The source tree, from Debian's source package."""
     tree = os.path.join(work, f"glibc-{VERSION}")
@@ -70,8 +90,8 @@ def fetch(work):
     archives = glob.glob(os.path.join(work, "glibc_*.orig.tar.xz"))
     if not archives:
         sources = os.path.join(work, "sources.list")
-        with open(sources, "w") as out:
-            out.write("deb-src http://deb.debian.org/debian bookworm main\n")
+        with open(sources, "w", encoding="utf-8") as out:
+            out.write(debian_sources())
         lists = os.path.join(work, "lists", "partial")
         os.makedirs(lists, exist_ok=True)
         apt = (f"apt-get -o Dir::Etc::sourcelist={sources} -o Dir::Etc::sourceparts=/dev/null "
