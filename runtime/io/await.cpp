@@ -193,9 +193,13 @@ class Waiting {
 
   // After a wake-up: perhaps to another number.
   long follow() {
+    if (node_.key == kStartAfresh) {
+      generation_ = entry_->generation.load(std::memory_order_acquire);
+      return 0;
+    }
     woken_ = true;
     if (node_.key == static_cast<uintptr_t>(fd_)) return 0;
-    if (node_.key == ~uintptr_t{0}) return -EBADF;
+    if (node_.key == kNothingLeft) return -EBADF;
     bool had_moved = moved_;
     if (had_moved) leave_hidden();
     fd_ = static_cast<int>(node_.key);

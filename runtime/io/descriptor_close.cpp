@@ -3,7 +3,7 @@
 //
 //   descriptor_closing   waiters move to a hidden duplicate, the entry begins a new generation
 //   the real close       lets go of the file where nobody waited
-//   descriptor_closed    turns away who began to wait in between
+//   descriptor_closed    who began to wait in between looks again
 #include <fcntl.h>
 #include <poll.h>
 
@@ -81,7 +81,7 @@ bool move_waiters(DescriptorEntry* entry, int fd) {
             continue;
           }
           if (!node->shared) {
-            node->key = target != nullptr ? static_cast<uintptr_t>(hidden) : ~uintptr_t{0};
+            node->key = target != nullptr ? static_cast<uintptr_t>(hidden) : kNothingLeft;
             if (target != nullptr) use_moved(target);
           }
           __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
@@ -97,8 +97,10 @@ bool move_waiters(DescriptorEntry* entry, int fd) {
   return !leave_moved(target, hidden);
 }
 
-// Those who began to wait between our close and the kernel's, which brings them no event.
-struct TurnedAway {
+// Those who began to wait between our close and the kernel's, which brings them no event. Perhaps the number
+// is another file's already, opened where no hook saw it, and it is that one they wait for: they try again,
+// as if they came now.
+struct LateWaiters {
   Thread* threads[64];
   int count = 0;
 
@@ -109,7 +111,7 @@ struct TurnedAway {
         WaitNode* node = list.front();
         list.remove(node);
         node->queued = false;
-        if (!node->shared) node->key = ~uintptr_t{0};
+        if (!node->shared) node->key = kStartAfresh;
         __atomic_store_n(&node->signaled, true, __ATOMIC_RELEASE);
         threads[count++] = node->thread;
       }
@@ -142,7 +144,7 @@ void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
   DescriptorEntry* entry = descriptor_entry(fd);
   if (entry == nullptr) return;
   CriticalSection critical;
-  TurnedAway late;
+  LateWaiters late;
   {
     SpinGuard guard(entry->lock);
     forget_descriptor(entry);
@@ -166,7 +168,7 @@ void descriptor_closed(int fd) {
   if (entry == nullptr || entry->hidden) return;
   if (entry->registered_with.load(std::memory_order_acquire) == 0 && !has_waiters(entry)) return;
   CriticalSection critical;
-  TurnedAway late;
+  LateWaiters late;
   {
     SpinGuard guard(entry->lock);
     if (entry->seen_opened) return;  // again, meanwhile

@@ -13,6 +13,10 @@
 
 namespace coshim {
 
+// Where a waiter that was woken goes on (WaitNode::key): at this number, hidden or its own, or
+constexpr uintptr_t kNothingLeft = ~uintptr_t{0};  // nowhere: EBADF
+constexpr uintptr_t kStartAfresh = ~uintptr_t{1};  // as if its call began now
+
 using WaiterList = List<WaitNode, &WaitNode::link>;
 
 struct alignas(64) DescriptorEntry {
@@ -65,7 +69,7 @@ DescriptorEntry* descriptor_entry_if_known(int fd);
 void descriptor_opened(int fd, DescriptorKind kind = DescriptorKind::unknown, bool exclusive = false);
 void descriptor_closing(int fd);
 void descriptor_range_closing(unsigned first, unsigned last);
-// After the real close: turns away those who came in between.
+// After the real close: those who came in between look again.
 void descriptor_closed(int fd);
 void descriptor_range_closed(unsigned first, unsigned last);
 // One of those who go on waiting on a hidden number, after a close, leaves it. True: it is closed now.
