@@ -1,6 +1,6 @@
-// How a process ends, from a thread while others wait, compute and hold locks: which handlers run, in which order
-// (exit(3), atexit(3), at_quick_exit(3), _exit(2), abort(3); [basic.start.term] for the destructors of static and
-// thread_local objects).
+// How a process ends, from a thread while others wait, compute and hold locks: which handlers run, in which
+// order (exit(3), atexit(3), at_quick_exit(3), _exit(2), abort(3); [basic.start.term] for the destructors of
+// static and thread_local objects).
 #include "check.h"
 
 #include <sys/wait.h>

@@ -6,11 +6,13 @@
 #include <mqueue.h>
 #include <signal.h>
 
-static mqd_t make_queue(const char* name, long capacity) {
+static mqd_t make_queue(const char* purpose, long capacity) {
+  char name[64];
   struct mq_attr attributes;
   memset(&attributes, 0, sizeof attributes);
   attributes.mq_maxmsg = capacity;
   attributes.mq_msgsize = 64;
+  snprintf(name, sizeof name, "/coshim.behaviour.%s.%d", purpose, (int)getpid());
   mq_unlink(name);
   mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
   if (queue == (mqd_t)-1 && (errno == ENOSYS || errno == EACCES || errno == EMFILE)) _exit(77);
@@ -33,7 +35,7 @@ static void* send_one(void* argument) {
 }
 
 static void blocks(void) {
-  mqd_t queue = make_queue("/coshim.behaviour.blocks", 2);
+  mqd_t queue = make_queue("blocks", 2);
   pthread_t receiver = start_thread(receive_one, &queue);
   nap(30);
   CHECK(mq_send(queue, "first", 5, 3) == 0);
@@ -87,9 +89,9 @@ static void* is_interrupted(void* argument) {
 
 int main(void) {
   blocks();
-  mqd_t queue = make_queue("/coshim.behaviour.timed", 1);
+  mqd_t queue = make_queue("timed", 1);
   join_thread(start_thread(timed, &queue));
-  queue = make_queue("/coshim.behaviour.interrupted", 1);
+  queue = make_queue("interrupted", 1);
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = handle;

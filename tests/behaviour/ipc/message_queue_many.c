@@ -33,10 +33,12 @@ int main(void) {
   memset(&attributes, 0, sizeof attributes);
   attributes.mq_maxmsg = 10;
   attributes.mq_msgsize = sizeof(long);
-  mq_unlink("/coshim.behaviour.many");
-  queue = mq_open("/coshim.behaviour.many", O_RDWR | O_CREAT, 0600, &attributes);
+  char name[40];
+  snprintf(name, sizeof name, "/coshim.behaviour.many.%d", (int)getpid());
+  mq_unlink(name);
+  queue = mq_open(name, O_RDWR | O_CREAT, 0600, &attributes);
   if (queue == (mqd_t)-1 && (errno == ENOSYS || errno == EACCES || errno == EMFILE)) return 77;
-  CHECK(queue != (mqd_t)-1 && mq_unlink("/coshim.behaviour.many") == 0);
+  CHECK(queue != (mqd_t)-1 && mq_unlink(name) == 0);
   for (int i = 0; i < THREADS; ++i) threads[i] = start_thread(receive_many, number_pointer(i));
   nap(30);
   for (int i = 0; i < THREADS; ++i) threads[THREADS + i] = start_thread(send_many, number_pointer(i));
