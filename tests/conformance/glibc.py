@@ -17,8 +17,9 @@ import re
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
+
+from source_package import source_tree
 
 VERSION = "2.36"
 DIRECTORIES = ["nptl", "sysdeps/pthread", "sysdeps/unix/sysv/linux", "rt", "elf", "dlfcn", "stdlib", "malloc", "misc", "signal",
@@ -60,50 +61,6 @@ FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-include", "prelude.h", "-Iinclude", 
 
 def shell(command, cwd):
     return subprocess.run(command, cwd=cwd, shell=isinstance(command, str), capture_output=True, text=True, errors="replace")
-
-
-def debian_sources():
-    """What this machine takes Debian's packages from, as lines for their sources (sources.list(5), both formats)."""
-    with open("/etc/os-release", encoding="ascii") as release:
-        codename = re.search(r"^VERSION_CODENAME=(\w+)", release.read(), re.M)[1]
-    entries = []  # options, URI, suite, components
-    for name in ["/etc/apt/sources.list", *glob.glob("/etc/apt/sources.list.d/*.list")]:
-        if os.path.exists(name):
-            with open(name, encoding="utf-8") as lines:
-                entries += re.findall(r"^deb\s+(\[.*?\])?\s*(\S+)\s+(\S+)\s+(.*)$", lines.read(), re.M)
-    for name in glob.glob("/etc/apt/sources.list.d/*.sources"):
-        with open(name, encoding="utf-8") as text:
-            for stanza in re.split(r"\n\s*\n", text.read()):
-                field = dict(re.findall(r"^([\w-]+):\s*(.*)$", stanza, re.M))
-                signed = f"[signed-by={field['Signed-By']}]" if "Signed-By" in field else ""
-                entries += [(signed, uri, suite, field.get("Components", "main")) for uri in field.get("URIs", "").split()
-                            for suite in field.get("Suites", "").split()]
-    return "".join(f"deb-src {options} {uri} {suite} {components}\n" for options, uri, suite, components in entries
-                   if suite.split("-")[0] == codename)
-
-
-def fetch(work):
-    """The source tree, from Debian's source package."""
-    tree = os.path.join(work, f"glibc-{VERSION}")
-    if os.path.isdir(tree):
-        return tree
-    archives = glob.glob(os.path.join(work, "glibc_*.orig.tar.xz"))
-    if not archives:
-        sources = os.path.join(work, "sources.list")
-        with open(sources, "w", encoding="utf-8") as out:
-            out.write(debian_sources())
-        lists = os.path.join(work, "lists", "partial")
-        os.makedirs(lists, exist_ok=True)
-        apt = (f"apt-get -o Dir::Etc::sourcelist={sources} -o Dir::Etc::sourceparts=/dev/null "
-               f"-o Dir::State::lists={os.path.dirname(lists)} ")
-        done = shell(f"{apt} update && {apt} source --download-only glibc", work)
-        archives = glob.glob(os.path.join(work, "glibc_*.orig.tar.xz"))
-        if not archives:
-            print("skipped: no source package of glibc:", done.stderr.strip()[-300:])
-            sys.exit(77)
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(work)
-    return tree
 
 
 def prepare(work, tree):
@@ -260,7 +217,7 @@ def main():
     parser.add_argument("--short", action="store_true", help="the form that CI runs: locks, conditions, cancellation")
     options = parser.parse_args()
     os.makedirs(options.work, exist_ok=True)
-    tree = fetch(options.work)
+    tree = source_tree("glibc", f"glibc-{VERSION}", options.work)
     prepare(options.work, tree)
     library = build_support(options.work, tree)
     patterns = options.tests.split(",")
