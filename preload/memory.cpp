@@ -2,6 +2,7 @@
 #include "preload/hook.h"
 #include "preload/reach.h"
 #include "runtime/sched/blocking.h"
+#include "runtime/stack/elastic.h"
 #include "runtime/stack/slot.h"
 
 namespace coshim {
@@ -16,6 +17,16 @@ HOOK(int, mprotect, (void* address, size_t length, int protection)) {
 HOOK(int, pkey_mprotect, (void* address, size_t length, int protection, int key)) {
   if (in_slots(address)) keep_slots(address, length);
   return real::pkey_mprotect(address, length, protection, key);
+}
+
+HOOK(int, setrlimit, (int resource, const struct rlimit* limit)) {
+  if (resource == RLIMIT_DATA) elastic_writable_memory_ends();
+  return real::setrlimit(resource, limit);
+}
+
+HOOK(int, prlimit, (int process, int resource, const struct rlimit* limit, struct rlimit* before)) {
+  if (resource == RLIMIT_DATA && limit != nullptr) elastic_writable_memory_ends();
+  return real::prlimit(process, resource, limit, before);
 }
 
 namespace {

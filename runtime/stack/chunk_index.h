@@ -17,6 +17,7 @@ struct Chunk {
   size_t slot_size;
   size_t count;
   StackSlot* slots;
+  size_t block_slots;  // runtime/stack/cold_block.h
   bool contains(const void* address) const {
     return static_cast<const char*>(address) >= base &&
            static_cast<const char*>(address) < base + slot_size * count;

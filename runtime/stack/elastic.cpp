@@ -4,11 +4,13 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/memory_limits.h"
+#include "runtime/stack/cold_block.h"
 #include "runtime/stack/compact.h"
 #include "runtime/stack/depth.h"
 #include "runtime/stack/pager.h"
 #include "runtime/stack/save_area.h"
 #include "runtime/stack/slot.h"
+#include "runtime/thread/critical.h"
 #include "runtime/thread/pool.h"
 
 namespace coshim {
@@ -19,6 +21,7 @@ constexpr size_t kPage = 4096;
 constexpr size_t kRedZone = 128;  // System V AMD64 ABI 3.2.2
 constexpr size_t kBatch = 32;     // a resume may have to wait for as many
 constexpr size_t kScratchPages = 4, kScratches = 16;
+constexpr uint64_t kColdTimes = 2;  // times COSHIM_STACK_IDLE
 
 SpinLock g_batch_lock;  // held during a batch; fork takes it
 std::atomic<bool> g_stopped{false};
@@ -71,6 +74,7 @@ bool extent_of(const Coroutine* coroutine, Extent* extent) {
 void restore(Coroutine* coroutine) {
   CompactStack* saved = coroutine->saved;
   CompactReader reader(saved);
+  open_block_of(coroutine->slot);
   if (!pager_active()) {  // the child of a fork
     pager_open_in_child(saved->low, saved->pages * kPage);
     for (char* page = saved->low; !reader.done(); page += kPage) reader.read_page(page);
@@ -271,6 +275,12 @@ void scan_free_slots(IdleScan* result) {
   if (age_free_slots()) ++result->remaining;
 }
 
+void scan_blocks(uint64_t now, uint64_t idle_ticks, IdleScan* result) {
+  ColdScan cold = close_cold_blocks(now, kColdTimes * idle_ticks);
+  result->handled += cold.closed;
+  result->remaining += cold.remaining;
+}
+
 // Another thread may have brought the page back between the fault and its handler; but a page that is there
 // and faults again and again is the program's own doing.
 bool just_came_back(const void* address) {
@@ -293,11 +303,12 @@ bool elastic_start() {
 }
 
 void elastic_bring_back(Coroutine* coroutine) {
+  CriticalSection critical;  // a handler could touch what is half back, and wait for ever
   for (unsigned spins = 0;; ++spins) {
     Residency residency = coroutine->residency.load(std::memory_order_acquire);
     if (residency == Residency::resident) return;
     if (residency == Residency::saved && coroutine->residency.compare_exchange_strong(
-                                             residency, Residency::restoring, std::memory_order_acq_rel)) {
+                                             residency, Residency::restoring, std::memory_order_seq_cst)) {
       restore(coroutine);
       CompactStack* saved = coroutine->saved;
       coroutine->resident_since = tick_counter();
@@ -342,12 +353,18 @@ Coroutine* elastic_reach(const void* address) {
 void elastic_stop() {
   if (!pager_active()) return;
   g_stopped.store(true);
+  never_close_blocks();
   SpinGuard guard(g_batch_lock);  // after a batch that is under way
   for_each_coroutine([](Coroutine* coroutine, void*) { elastic_bring_back(coroutine); }, nullptr);
 }
 
+void elastic_writable_memory_ends() {
+  if (pager_active()) never_close_blocks();
+}
+
 void elastic_make_executable() {
   SpinGuard guard(g_batch_lock);
+  AllBlocksOpen open;
   make_slots_executable();
 }
 
@@ -361,6 +378,7 @@ IdleScan elastic_scan(Nanoseconds idle, bool save) {
   for_each_coroutine(&look_at, &scan);
   scan.result.handled += scan.batch.finish(scan.save);
   scan_free_slots(&scan.result);
+  if (scan.save) scan_blocks(scan.now, scan.idle_ticks, &scan.result);
   return scan.result;
 }
 
@@ -372,13 +390,16 @@ ElasticStatistics elastic_statistics() {
 
 void lock_elastic_for_fork() {
   g_batch_lock.lock();
+  lock_blocks_for_fork();
 }
 
 void unlock_elastic_after_fork(bool child) {
   if (!child) {
+    unlock_blocks_after_fork(false);
     g_batch_lock.unlock();
     return;
   }
+  unlock_blocks_after_fork(true);
   g_batch_lock.reset();
   for (auto& taken : g_scratch_taken) taken.store(false);
   for_each_coroutine(

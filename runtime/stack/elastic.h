@@ -43,6 +43,9 @@ IdleScan elastic_scan(Nanoseconds idle, bool save);
 // all stacks back, and saves none any more.
 void elastic_stop();
 
+// Before the program limits memory that is writable (RLIMIT_DATA): none may have to become so again.
+void elastic_writable_memory_ends();
+
 // Stacks become executable, now and later.
 void elastic_make_executable();
 

@@ -172,6 +172,34 @@ size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t coun
   return taken;
 }
 
+bool pager_close(const Stretch& run, const Stretch& shared) {
+  if (change_protection(run, PROT_NONE) != 0) return false;
+  sys::call(SYS_madvise, run.low, run.size, kGuardRemove);
+  sys::call(SYS_madvise, shared.low, shared.size, MADV_DONTNEED);
+  return true;
+}
+
+void pager_guard(const Stretch* stretches, size_t count) {
+  if (advise_all(stretches, count, kGuardInstall)) return;
+  bool told = false;
+  for (size_t i = 0; i < count;) {
+    long result = sys::call(SYS_madvise, stretches[i].low, stretches[i].size, kGuardInstall);
+    if (result == 0) {
+      ++i;
+    } else if (result == -EINVAL) {  // locked meanwhile
+      sys::call(SYS_munlock, stretches[i].low, stretches[i].size);
+    } else {
+      if (!told) COSHIM_LOG(warn, "no memory to make a stack accessible again; trying again");
+      told = true;
+      sys::yield();
+    }
+  }
+}
+
+bool pager_try_open(const Stretch& run) {
+  return change_protection(run, g_stack_protection.load()) == 0;
+}
+
 void pager_drop(const Stretch* stretches, size_t count) {
   if (advise_all(stretches, count, MADV_DONTNEED)) return;
   for (size_t i = 0; i < count; ++i) {

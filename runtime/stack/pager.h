@@ -42,6 +42,13 @@ void pager_thaw(const Stretch& run);
 // Frees the stretches, which lie in `run`, and thaws it; gives how many were freed, the first ones: the
 // others have their pages still (a locked mapping). All of `run` is unreachable for a moment.
 size_t pager_take_away(const Stretch& run, const Stretch* stretches, size_t count);
+// Frees the page tables of `run` too, of which nothing but guards is left: it is unreachable until it is
+// opened. `shared` is `run`, and what else its page tables map where that is closed too. False: it could not
+// be made so.
+bool pager_close(const Stretch& run, const Stretch& shared);
+// Guards in memory that is closed; then, false: there are too many mappings.
+void pager_guard(const Stretch* stretches, size_t count);
+bool pager_try_open(const Stretch& run);
 // Gives back what lies there, without a guard: the next touch finds zeros.
 void pager_drop(const Stretch* stretches, size_t count);
 // `contents` is page-aligned.

@@ -10,6 +10,7 @@
 #include "runtime/base/spin_lock.h"
 #include "runtime/base/system_call.h"
 #include "runtime/stack/chunk_index.h"
+#include "runtime/stack/cold_block.h"
 #include "runtime/stack/depth.h"
 #include "runtime/stack/pager.h"
 #include "runtime/thread/tcb.h"
@@ -132,7 +133,8 @@ const char* add_chunk(SlotClass& slot_class) {
     sys::call(SYS_munmap, base, count * slot_class.total_size);
     return kNoMemory;
   }
-  Chunk chunk{base, slot_class.total_size, count, slots};
+  Chunk chunk{base, slot_class.total_size, count, slots,
+              slots_of_a_block(slot_class.total_size, g_slot_count)};
   auto low = reinterpret_cast<uintptr_t>(base), high = low + count * slot_class.total_size;
   if (low < g_slots_low.load()) g_slots_low.store(low);
   if (high > g_slots_high.load()) g_slots_high.store(high);
@@ -293,6 +295,18 @@ bool age_free_slots() {
     any = any || slot_class.idle != nullptr;
   }
   return any;
+}
+
+size_t slot_chunk_count() {
+  return g_chunks.count();
+}
+
+const Chunk& slot_chunk(size_t index) {
+  return g_chunks[index];
+}
+
+const Chunk* find_chunk(const void* address) {
+  return g_chunks.find(address);
 }
 
 StackSlot* find_slot(const void* address) {

@@ -16,6 +16,7 @@
 namespace coshim {
 
 struct Coroutine;
+struct Chunk;
 
 struct StackSlot {
   char* base = nullptr;  // lowest address: the guard's
@@ -26,10 +27,11 @@ struct StackSlot {
   void* tcb = nullptr;
   bool tcb_used = false;  // a TCB was built here before
   bool guarded = false;
-  bool registered = false;     // with the pager
-  bool kept = false;           // never to be saved
-  Coroutine* owner = nullptr;  // for the overflow report
-  StackSlot* next = nullptr;   // free lists
+  bool registered = false;          // with the pager
+  bool kept = false;                // never to be saved
+  std::atomic<bool> closed{false};  // the first of a block: runtime/stack/cold_block.h
+  Coroutine* owner = nullptr;       // for the overflow report
+  StackSlot* next = nullptr;        // free lists
 };
 
 // A slot with at least `stack_size` bytes for stack, TLS and TCB above a guard of at least `guard_size` (0:
@@ -50,6 +52,10 @@ inline bool in_slots(const void* address) {
   return at >= g_slots_low.load(std::memory_order_relaxed) &&
          at < g_slots_high.load(std::memory_order_relaxed);
 }
+// The chunks that the slots are carved from: each stays for ever.
+size_t slot_chunk_count();
+const Chunk& slot_chunk(size_t index);
+const Chunk* find_chunk(const void* address);
 // The slot whose range contains `address`, or null. No lock: for the SIGSEGV handler.
 StackSlot* find_slot(const void* address);
 inline bool in_slot(const StackSlot* slot, const void* address) {

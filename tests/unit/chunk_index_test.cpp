@@ -17,7 +17,8 @@ TEST(ChunkIndex, FindsWhatWasAddedInAnyOrder) {
   for (size_t i = 0; i < places.size(); ++i) places[i] = i;
   std::shuffle(places.begin(), places.end(), random);
   auto base_of = [](size_t place) { return reinterpret_cast<char*>((place + 1) * 1000000); };
-  for (size_t place : places) ASSERT_TRUE(index.add(Chunk{base_of(place), 1000, place % 900 + 1, nullptr}));
+  for (size_t place : places)
+    ASSERT_TRUE(index.add(Chunk{base_of(place), 1000, place % 900 + 1, nullptr, 0}));
   for (size_t place : places) {
     size_t size = (place % 900 + 1) * 1000;
     for (char* inside : {base_of(place), base_of(place) + size - 1}) {
