@@ -6,6 +6,7 @@
 #include "preload/cancel.h"
 #include "preload/hook.h"
 #include "runtime/io/await.h"
+#include "runtime/io/descriptor_table.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/thread/signals.h"
 
@@ -205,6 +206,7 @@ HOOK(int, __ppoll_chk,
 
 // Linux gives the time that is left back in *timeout (select(2)).
 HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, timeval* timeout)) {
+  count = within_program_table(count);
   bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || timeout->tv_usec < 0));
   if (!in_coroutine() || bad) return real::select(count, reads, writes, exceptions, timeout);
   fd_set* sets[3] = {reads, writes, exceptions};
@@ -227,6 +229,7 @@ HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
 HOOK(int, pselect,
      (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout,
       const sigset_t* mask)) {
+  count = within_program_table(count);
   bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
   if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
   if (mask != nullptr && !is_own_mask(mask)) {

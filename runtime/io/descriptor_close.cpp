@@ -143,6 +143,7 @@ void descriptor_opened(int fd, DescriptorKind kind, bool exclusive) {
   if (fd < 0 || !keeps_descriptor_books()) return;
   DescriptorEntry* entry = descriptor_entry(fd);
   if (entry == nullptr) return;
+  note_opened(fd);
   CriticalSection critical;
   LateWaiters late;
   {

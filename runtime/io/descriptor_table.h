@@ -58,6 +58,13 @@ constexpr int kMaximumDescriptors = 1 << 22;
 // The highest number that was ever used here; -1: none.
 int highest_descriptor();
 
+// The kernel looks at no more bits of select(2)'s sets than its table of descriptors has room for, and
+// programs that give getdtablesize() with sets of FD_SETSIZE bits live on that. With the shim's descriptors
+// the table is longer: so `count`, but not beyond the program's own highest, nor below what every set has.
+constexpr int kSmallestTable = 1024;
+int within_program_table(int count);
+void note_opened(int fd);  // by descriptor_opened()
+
 // Null where fd is negative or beyond what the table can hold.
 DescriptorEntry* descriptor_entry(int fd);
 // The same without making one.
