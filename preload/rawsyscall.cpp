@@ -16,6 +16,7 @@
 #include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
+#include "runtime/thread/directed_timer.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -174,6 +175,20 @@ long signal_call(const Call& call) {
       Coroutine* target = coroutine_by_tid(a);
       return target == nullptr ? kNotOurs : -static_cast<long>(signal_coroutine(target, c));
     }
+    case SYS_timer_create: {
+      const sigevent* event = b;
+      Coroutine* target = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID
+                              ? coroutine_by_tid(event->_sigev_un._tid)
+                              : nullptr;
+      return target == nullptr ? kNotOurs : create_directed_timer(a, *event, target, c);
+    }
+    case SYS_timer_getoverrun: {
+      int overrun = directed_timer_overrun(a);
+      return overrun < 0 ? kNotOurs : overrun;
+    }
+    case SYS_timer_delete:
+      directed_timer_deleted(a);
+      return kNotOurs;
     default:
       return kNotOurs;
   }

@@ -22,6 +22,7 @@
 #include "runtime/stack/slot.h"
 #include "runtime/stack/tls_slot.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/directed_timer.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/loaded_modules.h"
 #include "runtime/thread/pool.h"
@@ -203,6 +204,7 @@ void runtime_after_fork_in_child() {
     g_start_lock.reset();
     Coroutine* self = t_local.coroutine;
     signals_after_fork_in_child(self);
+    directed_timers_after_fork_in_child();
     if (self != nullptr) t_local.former = self;
     t_local.coroutine = nullptr;
     t_local.worker = nullptr;

@@ -11,6 +11,7 @@
 #include "runtime/sched/places.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
+#include "runtime/thread/directed_timer.h"
 #include "runtime/thread/pool.h"
 #include "runtime/thread/signal_state.h"
 #include "runtime/thread/tcb.h"
@@ -43,6 +44,17 @@ bool add_records() {
     g_free_records = &records[i];
   }
   return true;
+}
+
+// Under the lock. A timer's signal is pending once: what comes then is an overrun (timer_getoverrun(2)).
+bool counts_as_overrun(Coroutine* target, int signal, const siginfo_t& info) {
+  if (info.si_code != SI_TIMER) return false;
+  for (QueuedSignal* record = target->queued_signals; record != nullptr; record = record->next) {
+    if (record->signal != signal || record->code != SI_TIMER || record->sender != info.si_timerid) continue;
+    record->user += static_cast<uid_t>(info.si_overrun) + 1;
+    return true;
+  }
+  return false;
 }
 
 // Under the lock. False: no memory.
@@ -83,6 +95,7 @@ bool dequeue(Coroutine* self, int signal, siginfo_t* info, bool* more) {
       info->si_pid = record->sender;
       info->si_uid = record->user;
       info->si_value = record->value;
+      if (record->code == SI_TIMER) directed_timer_delivered(record->sender, static_cast<int>(record->user));
       *place = record->next;
       record->next = g_free_records;
       g_free_records = record;
@@ -161,6 +174,7 @@ int signal_coroutine(Coroutine* target, int signal, const siginfo_t* given) {
       return act_on_process(signal, g_actions[signal]);
     bool counts = signal >= kFirstRealTime;
     bool was_pending = (target->pending_signals.load(std::memory_order_relaxed) & bit) != 0;
+    if (was_pending && counts_as_overrun(target, signal, info)) return 0;
     if (counts || (given != nullptr && !was_pending)) {
       if (!enqueue(target, signal, info)) return EAGAIN;
     }

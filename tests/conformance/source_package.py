@@ -41,11 +41,8 @@ def download(package, work):
     return done.stderr.strip()[-300:]
 
 
-def source_tree(package, directory, work):
-    """The upstream sources of `package`, unpacked in `work`, where they make `directory`. Ends with 77 without them."""
-    tree = os.path.join(work, directory)
-    if os.path.isdir(tree):
-        return tree
+def source_archive(package, work):
+    """The upstream archive of `package` in `work`. Ends with 77 without one."""
     pattern = os.path.join(work, f"{package}_*.orig.tar.*z*")
     if not glob.glob(pattern):
         complaint = download(package, work)
@@ -53,6 +50,13 @@ def source_tree(package, directory, work):
     if not archives:
         print(f"skipped: no source package of {package}:", complaint)
         sys.exit(77)
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(work)
+    return archives[0]
+
+
+def source_tree(package, directory, work):
+    """The upstream sources of `package`, unpacked in `work`, where they make `directory`. Ends with 77 without them."""
+    tree = os.path.join(work, directory)
+    if not os.path.isdir(tree):
+        with tarfile.open(source_archive(package, work)) as archive:
+            archive.extractall(work)
     return tree
