@@ -4,6 +4,7 @@
 
 #include "preload/hook.h"
 #include "preload/reach.h"
+#include "preload/user_memory.h"
 #include "runtime/sched/cpu_time.h"
 #include "runtime/stack/pager.h"
 #include "runtime/thread/lifecycle.h"
@@ -39,6 +40,7 @@ HOOK(int, clock_gettime, (clockid_t clock, timespec* time)) {
   if (__builtin_expect(read_in_user_mode(clock), 1)) return real::clock_gettime(clock, time);
   Coroutine* owner = owner_of_clock(clock);
   if (owner == nullptr) return read_by_kernel(clock, time);
+  if (!writable(time)) return return_errno<int>(-EFAULT);
   *time = to_timespec(cpu_time_of(owner));
   return 0;
 }
@@ -63,6 +65,7 @@ HOOK(int, pthread_getcpuclockid, (pthread_t thread, clockid_t* clock)) {
 
 HOOK(int, getrusage, (__rusage_who_t who, struct rusage* usage)) {
   if (who != RUSAGE_THREAD || t_local.coroutine == nullptr) return real::getrusage(who, usage);
+  if (!writable(usage)) return return_errno<int>(-EFAULT);
   struct rusage own;
   cpu_usage_of(t_local.coroutine, &own);
   *usage = own;
@@ -85,7 +88,10 @@ int sleep_on_cpu_clock(clockid_t clock, int flags, const timespec* time, timespe
                                                        : remaining);
     int error = hook_clock_nanosleep(CLOCK_MONOTONIC, 0, &step, nullptr);
     if (error == 0) continue;
-    if ((flags & TIMER_ABSTIME) == 0 && left != nullptr) *left = to_timespec(remaining);
+    if ((flags & TIMER_ABSTIME) == 0 && left != nullptr) {
+      if (!writable(left)) return EFAULT;
+      *left = to_timespec(remaining);
+    }
     return error;
   }
 }

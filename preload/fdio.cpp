@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "preload/transfer.h"
+#include "preload/user_memory.h"
 #include "runtime/io/descriptor_table.h"
 
 namespace coshim {
@@ -99,6 +100,10 @@ long try_writev(int fd, const iovec* vector, int count) {
   return sys::call(SYS_writev, fd, vector, count);
 }
 
+bool readable_vector(const iovec* vector, int count) {
+  return count < 0 || readable_array(vector, static_cast<size_t>(count));
+}
+
 bool just_call(DescriptorKind kind) {
   return kind == DescriptorKind::always_ready || kind == DescriptorKind::bad;
 }
@@ -185,23 +190,24 @@ HOOK(ssize_t, write, (int fd, const void* buffer, size_t length)) {
 }
 
 HOOK(ssize_t, readv, (int fd, const iovec* vector, int count)) {
-  if (!in_coroutine()) return real::readv(fd, vector, count);
+  if (!in_coroutine() || !readable_vector(vector, count)) return real::readv(fd, vector, count);
   return read_vector(fd, vector, count);
 }
 
 HOOK(ssize_t, writev, (int fd, const iovec* vector, int count)) {
-  if (!in_coroutine()) return real::writev(fd, vector, count);
+  if (!in_coroutine() || !readable_vector(vector, count)) return real::writev(fd, vector, count);
   return write_vector(fd, vector, count);
 }
 
 // preadv2(2): offset -1 is the file position, as readv; only then can it be a pipe or a socket.
 HOOK(ssize_t, preadv2, (int fd, const iovec* vector, int count, off_t offset, int flags)) {
-  if (!in_coroutine() || offset != -1 || flags != 0) return real::preadv2(fd, vector, count, offset, flags);
+  if (!in_coroutine() || offset != -1 || flags != 0 || !readable_vector(vector, count))
+    return real::preadv2(fd, vector, count, offset, flags);
   return read_vector(fd, vector, count);
 }
 
 HOOK(ssize_t, pwritev2, (int fd, const iovec* vector, int count, off_t offset, int flags)) {
-  if (!in_coroutine() || offset != -1 || flags != 0) {
+  if (!in_coroutine() || offset != -1 || flags != 0 || !readable_vector(vector, count)) {
     return after_write(real::pwritev2(fd, vector, count, offset, flags));
   }
   return write_vector(fd, vector, count);

@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 
 #include "preload/sync.h"
+#include "preload/user_memory.h"
 #include "runtime/base/private_memory.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parking_lot.h"
@@ -33,6 +34,13 @@ struct Call {
   }
 };
 
+// Aligned, and in a user's half without the first page. (Whether it is mapped would cost a system call.)
+bool may_be_word(const uint32_t* address) {
+  constexpr uintptr_t kFirstPage = 4096, kUsersHalf = uintptr_t{1} << 47;
+  const auto number = reinterpret_cast<uintptr_t>(address);
+  return number % sizeof(uint32_t) == 0 && number >= kFirstPage && number < kUsersHalf;
+}
+
 bool sleeps_in_kernel(const Call& call) {
   switch (call.command()) {
     case FUTEX_WAIT:
@@ -56,6 +64,7 @@ long wait(const Call& call) {
   uint32_t bits = call.command() == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : call.value3;
   if (bits == 0) return -EINVAL;
   const timespec* timeout = call.timeout_or_value2;
+  if (!absent_or_readable(timeout)) return -EFAULT;
   if (timeout != nullptr && (!valid_timespec(*timeout) || timeout->tv_sec < 0)) return -EINVAL;
   ProgramDeadline deadline;
   Nanoseconds until = kForever;
@@ -187,7 +196,7 @@ long wake_operation(const Call& call) {
 long futex_call(const uint32_t* address, int operation, uint32_t value, const timespec* timeout_or_value2,
                 uint32_t* address2, uint32_t value3) {
   Call call{address, operation, value, timeout_or_value2, address2, value3};
-  bool kernels = threads_are_native() || reinterpret_cast<uintptr_t>(address) % sizeof(uint32_t) != 0;
+  bool kernels = threads_are_native() || !may_be_word(address);
   // Who is to be woken may be in the lot all the same. (A futex that others share has no waiters there.)
   if (!kernels && sleeps_in_kernel(call)) {
     kernels = in_signal_handler() || (call.privacy() == 0 && !is_private_memory(address));

@@ -7,6 +7,8 @@
 #include "preload/hook.h"
 #include "preload/native_choice.h"
 #include "preload/own_thread.h"
+#include "preload/scheduling_calls.h"
+#include "preload/user_memory.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -37,6 +39,20 @@ long affinity_for_libc(const Coroutine* coroutine, size_t size, void* set) {
   if (bytes < 0) return bytes;
   memset(static_cast<char*>(set) + bytes, 0, size - static_cast<size_t>(bytes));
   return 0;
+}
+
+// As much as a name has room for, or up to its end. False: EFAULT.
+bool copy_name(char* name, const char* given) {
+  constexpr uintptr_t kPage = 4096;
+  size_t i = 0;
+  for (; i < kNameSize - 1; ++i) {
+    bool new_page = i == 0 || reinterpret_cast<uintptr_t>(given + i) % kPage == 0;
+    if (new_page && !readable(given + i)) return false;
+    if (given[i] == '\0') break;
+    name[i] = given[i];
+  }
+  name[i] = '\0';
+  return true;
 }
 
 int fill_attributes(Coroutine* target, pthread_attr_t* attributes) {
@@ -78,12 +94,12 @@ HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c,
   if (option == PR_SET_SECCOMP && runtime_started()) entering_seccomp();
   if (option == PR_SET_NAME) {
     char name[kNameSize];
-    strncpy(name, reinterpret_cast<const char*>(a), kNameSize - 1);
-    name[kNameSize - 1] = '\0';
+    if (!copy_name(name, reinterpret_cast<const char*>(a))) return return_errno<int>(-EFAULT);
     set_name(t_local.coroutine, name);
     return 0;
   }
   if (option == PR_GET_NAME && t_local.coroutine != nullptr) {
+    if (!writable(reinterpret_cast<void*>(a), kNameSize)) return return_errno<int>(-EFAULT);
     get_name(t_local.coroutine, reinterpret_cast<char*>(a));
     return 0;
   }
@@ -130,7 +146,7 @@ HOOK(int, sched_setscheduler, (pid_t tid, int policy, const sched_param* paramet
     policy_changed_on_kernel_thread();
     return real::sched_setscheduler(tid, policy, parameters);
   }
-  return return_errno<int>(set_scheduler(target, policy, parameters->sched_priority));
+  return return_errno<int>(set_priority_parameter(target, policy, parameters));
 }
 
 HOOK(int, sched_getscheduler, (pid_t tid)) {
@@ -141,14 +157,13 @@ HOOK(int, sched_getscheduler, (pid_t tid)) {
 HOOK(int, sched_setparam, (pid_t tid, const sched_param* parameters)) {
   Coroutine* target = thread_of(tid);
   if (target == nullptr) return real::sched_setparam(tid, parameters);
-  return return_errno<int>(set_scheduler(target, target->schedule_policy, parameters->sched_priority));
+  return return_errno<int>(set_priority_parameter(target, target->schedule_policy, parameters));
 }
 
 HOOK(int, sched_getparam, (pid_t tid, sched_param* parameters)) {
   Coroutine* target = thread_of(tid);
   if (target == nullptr) return real::sched_getparam(tid, parameters);
-  parameters->sched_priority = target->schedule_priority;
-  return 0;
+  return return_errno<int>(get_priority_parameter(target, parameters));
 }
 
 HOOK(int, pthread_setschedparam, (pthread_t thread, int policy, const sched_param* parameters)) {

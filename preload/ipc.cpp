@@ -11,6 +11,7 @@
 #include "preload/region.h"
 #include "preload/sync.h"
 #include "preload/transfer.h"
+#include "preload/user_memory.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
 
@@ -22,6 +23,10 @@ namespace {
 
 Nanoseconds deadline_of(const timespec* timeout) {
   return timeout == nullptr ? kForever : deadline_after(to_nanoseconds(*timeout));
+}
+// Not one that the kernel accepts, or can read.
+bool is_bad(const timespec* time) {
+  return time != nullptr && (!readable(time) || time->tv_sec < 0 || !valid_timespec(*time));
 }
 timespec left_until(Nanoseconds deadline) {
   Nanoseconds left = deadline - monotonic_now();
@@ -79,8 +84,7 @@ int wait_for_record_lock(int fd, int command, void* lock) {
 }
 
 HOOK(int, semtimedop, (int id, sembuf* operations, size_t count, const timespec* timeout)) {
-  bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
-  if (!in_coroutine() || bad_time) return real::semtimedop(id, operations, count, timeout);
+  if (!in_coroutine() || is_bad(timeout)) return real::semtimedop(id, operations, count, timeout);
   const timespec at_once{0, 0};
   const Nanoseconds deadline = deadline_of(timeout);
   auto attempt = [&] {
@@ -145,7 +149,7 @@ template <typename Call>
 auto with_queue(mqd_t queue, Direction direction, const timespec* until, Call&& call)
     -> decltype(call(queue, until)) {
   cancellation_point();
-  if (until != nullptr && (until->tv_sec < 0 || !valid_timespec(*until))) return call(queue, until);
+  if (is_bad(until)) return call(queue, until);
   const timespec past{0, 0};
   COSHIM_RETURN_UNLESS(call(queue, &past), ETIMEDOUT);
   AwaitOptions options;

@@ -10,6 +10,7 @@
 #include "preload/cancel.h"
 #include "preload/kernel_wait.h"
 #include "preload/region.h"
+#include "preload/user_memory.h"
 #include "runtime/io/await.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/thread/lifecycle.h"
@@ -142,6 +143,13 @@ bool may_be_tracer() {
   return answer.load(std::memory_order_relaxed) == kYes;
 }
 
+// What waitid(2) tells, or EFAULT: the child has been waited for all the same.
+int give_info(siginfo_t* info, const siginfo_t& found) {
+  if (!absent_or_writable(info)) return return_errno<int>(-EFAULT);
+  if (info != nullptr) *info = found;
+  return 0;
+}
+
 pid_t wait_child(pid_t pid, int* status, int options, struct rusage* usage) {
   cancellation_point();
   if ((options & WNOHANG) != 0) return real::wait4(pid, status, options, usage);
@@ -202,14 +210,13 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options)) {
         "waitid", Interrupted::restarts, kForever,
         [&] {
           long tried = try_once();
-          if (tried > 0 && info != nullptr) *info = found;
-          return tried > 0 ? 0 : fails_at_zero(return_errno<pid_t>(tried));
+          if (tried > 0) return give_info(info, found);
+          return fails_at_zero(return_errno<pid_t>(tried));
         },
         [](int error) { return error == kNoChild; }, [&] { return real::waitid(type, id, info, options); });
   }
   if (result < 0) return return_errno<int>(result);
-  if (info != nullptr) *info = found;
-  return 0;
+  return give_info(info, found);
 }
 
 }  // namespace coshim

@@ -13,6 +13,7 @@
 #include "preload/own_thread.h"
 #include "preload/reach.h"
 #include "preload/scheduling_calls.h"
+#include "preload/user_memory.h"
 #include "runtime/base/private_memory.h"
 #include "runtime/diag/statistics.h"
 #include "runtime/io/descriptor_table.h"
@@ -66,6 +67,11 @@ long in_libc_style(long result) {
   return errno_result(result);
 }
 
+template <typename T>
+bool there(const T* given, T* old) {
+  return absent_or_readable(given) && absent_or_writable(old);
+}
+
 long transfer(const Call& call) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
@@ -105,14 +111,17 @@ long transfer(const Call& call) {
 }
 
 // With a signal mask (ppoll and its like), the real call: the monitor covers it.
+// (Times that libc's own function would fault at are the kernel's business too.)
 long wait(const Call& call) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
     case SYS_poll:
       return in_libc_style(hook_poll(a, b, c));
     case SYS_ppoll:
-      return d.value != 0 ? kNotOurs : in_libc_style(hook_ppoll(a, b, c, nullptr));
+      if (d.value != 0 || !absent_or_readable(static_cast<const timespec*>(c))) return kNotOurs;
+      return in_libc_style(hook_ppoll(a, b, c, nullptr));
     case SYS_select:
+      if (!absent_or_writable(static_cast<timeval*>(e))) return kNotOurs;
       return in_libc_style(hook_select(a, b, c, d, e));
     case SYS_epoll_wait:
       return in_libc_style(hook_epoll_wait(a, b, c, d));
@@ -166,6 +175,7 @@ long signal_call(const Call& call) {
   switch (number) {
     case SYS_rt_sigaction:
       if (d.value != sizeof(sys::KernelSignalSet) || a.value == 32 || a.value == 33) return kNotOurs;
+      if (!there(static_cast<const KernelAction*>(b), static_cast<KernelAction*>(c))) return -EFAULT;
       return program_action(a, static_cast<const KernelAction*>(b), static_cast<KernelAction*>(c));
     case SYS_kill:
       return in_libc_style(hook_kill(a, b));
@@ -220,9 +230,11 @@ long thread_call(const Call& call, Coroutine* self) {
       return self->tid;
     case SYS_rt_sigprocmask:
       if (d.value != sizeof(sys::KernelSignalSet)) return -EINVAL;
+      if (!there(static_cast<const sys::KernelSignalSet*>(b), static_cast<sys::KernelSignalSet*>(c)))
+        return -EFAULT;
       return change_coroutine_mask(a, b, c);
     case SYS_sigaltstack:
-      return coroutine_alternate_stack(a, b);
+      return in_libc_style(hook_sigaltstack(a, b));
     case SYS_rt_sigsuspend:
       return in_libc_style(hook_sigsuspend(a));
     case SYS_rt_sigtimedwait:

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "preload/hook.h"
+#include "preload/user_memory.h"
 #include "runtime/thread/identity.h"
 #include "runtime/thread/pool.h"
 
@@ -45,6 +46,7 @@ long get_attributes(const Coroutine* target, Attributes* given, size_t size) {
 
 long set_attributes(Coroutine* target, const Attributes* given, long flags) {
   if (given == nullptr || flags != 0) return -EINVAL;
+  if (!readable(given)) return -EFAULT;
   int policy = (given->flags & kKeepPolicy) != 0 ? target->schedule_policy & ~SCHED_RESET_ON_FORK
                                                  : static_cast<int>(given->policy);
   const bool keep = (given->flags & kKeepParameters) != 0;
@@ -56,17 +58,6 @@ long set_attributes(Coroutine* target, const Attributes* given, long flags) {
   }
   if (keep || is_real_time(policy & ~SCHED_RESET_ON_FORK) || given->nice == get_nice(target)) return 0;
   return set_nice(target, given->nice);
-}
-
-long set_priority_parameter(Coroutine* target, long policy, const sched_param* parameters) {
-  if (parameters == nullptr || policy < 0) return -EINVAL;
-  return set_scheduler(target, static_cast<int>(policy), parameters->sched_priority);
-}
-
-long get_priority_parameter(const Coroutine* target, sched_param* parameters) {
-  if (parameters == nullptr) return -EINVAL;
-  parameters->sched_priority = target->schedule_priority;
-  return 0;
 }
 
 // The kernel knows what is allowed: tried on this kernel thread, and taken back.
@@ -109,6 +100,19 @@ long call_for(Coroutine* target, long number, long b, long c) {
 }
 
 }  // namespace
+
+long set_priority_parameter(Coroutine* target, long policy, const sched_param* parameters) {
+  if (parameters == nullptr || policy < 0) return -EINVAL;
+  if (!readable(parameters)) return -EFAULT;
+  return set_scheduler(target, static_cast<int>(policy), parameters->sched_priority);
+}
+
+long get_priority_parameter(const Coroutine* target, sched_param* parameters) {
+  if (parameters == nullptr) return -EINVAL;
+  if (!writable(parameters)) return -EFAULT;
+  parameters->sched_priority = target->schedule_priority;
+  return 0;
+}
 
 long scheduling_call(long number, long a, long b, long c) {
   if (number == SYS_sched_setaffinity && a == 0)  // also of a kernel thread, whose threads inherit it

@@ -3,6 +3,7 @@
 #include <sys/ucontext.h>
 
 #include "preload/hook.h"
+#include "preload/user_memory.h"
 #include "runtime/base/spin_lock.h"
 #include "runtime/thread/lifecycle.h"
 #include "runtime/thread/pool.h"
@@ -201,6 +202,7 @@ HOOK(int, sigpending, (sigset_t * set)) {
 
 HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old)) {
   if (t_local.coroutine == nullptr) return real::sigaltstack(stack, old);
+  if (!absent_or_readable(stack) || !absent_or_writable(old)) return return_errno<int>(-EFAULT);
   return return_errno<int>(coroutine_alternate_stack(stack, old));
 }
 

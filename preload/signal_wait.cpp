@@ -6,6 +6,7 @@
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
+#include "preload/user_memory.h"
 #include "runtime/base/clock.h"
 #include "runtime/config.h"
 #include "runtime/sched/blocking.h"
@@ -22,10 +23,17 @@ sys::KernelSignalSet to_kernel(const sigset_t& set) {
   return mask & sys::kAllSignals;
 }
 
+// The kernel looks at no more of a set than it has signals.
+bool readable_set(const sigset_t* set) {
+  return readable(set, sizeof(sys::KernelSignalSet));
+}
+
 // sigtimedwait(2) of a coroutine: a signal's number, or -1 and errno.
 int wait_for(const sigset_t* set, siginfo_t* info, const timespec* timeout) {
   const sys::KernelSignalSet wanted = to_kernel(*set);
-  sigset_t kernel_set = *set;
+  sigset_t kernel_set;
+  memset(&kernel_set, 0, sizeof(kernel_set));
+  memcpy(&kernel_set, set, sizeof(wanted));
   if (g_shared_stacks) sigdelset(&kernel_set, g_config.dump_signal);  // not to be taken away from the monitor
   const bool limited = timeout != nullptr && valid_timespec(*timeout);
   const Nanoseconds deadline = limited ? deadline_after(to_nanoseconds(*timeout)) : kForever;
@@ -84,12 +92,15 @@ bool suspends_here() {
 }  // namespace
 
 HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* timeout)) {
-  if (!in_coroutine()) return real::sigtimedwait(set, info, timeout);
+  if (!in_coroutine() || !readable_set(set) || !absent_or_readable(timeout))
+    return real::sigtimedwait(set, info, timeout);
   cancellation_point();
   siginfo_t taken;
   memset(&taken, 0, sizeof(taken));
   int result = wait_for(set, &taken, timeout);
-  if (result > 0 && info != nullptr) *info = taken;
+  if (result <= 0 || info == nullptr) return result;
+  if (!writable(info)) return return_errno<int>(-EFAULT);
+  *info = taken;
   return result;
 }
 
@@ -112,7 +123,7 @@ HOOK(int, sigwait, (const sigset_t* set, int* number)) {
 }
 
 HOOK(int, sigsuspend, (const sigset_t* set)) {
-  if (!suspends_here()) return real::sigsuspend(set);
+  if (!suspends_here() || !readable_set(set)) return real::sigsuspend(set);
   return suspend(to_kernel(*set));
 }
 

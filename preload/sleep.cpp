@@ -4,6 +4,7 @@
 #include "preload/cancel.h"
 #include "preload/cpu_clock.h"
 #include "preload/hook.h"
+#include "preload/user_memory.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parker.h"
 
@@ -34,12 +35,14 @@ int sleep_for(Nanoseconds interval, timespec* left) {
   cancellation_point();
   Nanoseconds deadline = deadline_after(interval);
   long result = sleep_until(deadline);
-  if (result != 0 && left != nullptr) *left = to_timespec(deadline - monotonic_now());
+  if (result == 0 || left == nullptr) return static_cast<int>(-result);
+  if (!writable(left)) return EFAULT;
+  *left = to_timespec(deadline - monotonic_now());
   return static_cast<int>(-result);
 }
 
 bool valid_interval(const timespec* time) {
-  return time->tv_sec >= 0 && valid_timespec(*time);
+  return readable(time) && time->tv_sec >= 0 && valid_timespec(*time);
 }
 
 }  // namespace

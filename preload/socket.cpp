@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "preload/transfer.h"
+#include "preload/user_memory.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/ring.h"
 
@@ -28,30 +29,11 @@ bool waits_for_more(int fd) {
   return sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &length) == 0 && bytes > 1;
 }
 
-// A call in a region that is glibc's own, since a raw one is no cancellation point: the result or -errno.
-template <typename Call>
-long cancellable(Call&& call) {
-  int saved = errno;
-  long result = call();
-  if (result >= 0) return result;
-  long error = -errno;
-  errno = saved;
-  return error;
-}
-
 AwaitOptions receive_options(int fd, size_t wanted, int flags) {
   AwaitOptions options;
   options.deadline = descriptor_timeout(fd, Direction::readable);
   // A short answer tells nothing of the next attempt where these change what is taken.
   options.wanted = (flags & (MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE)) != 0 ? 0 : wanted;
-  return options;
-}
-
-AwaitOptions send_options(int fd) {
-  AwaitOptions options;
-  options.direction = Direction::writable;
-  options.wait_kind = WaitKind::writable;
-  options.deadline = descriptor_timeout(fd, Direction::writable);
   return options;
 }
 
@@ -83,11 +65,6 @@ long receive_all(int fd, char* buffer, size_t length, int flags) {
     if (result == 0 || program_wants_nonblocking(fd)) break;
   } while (done < length);
   return static_cast<long>(done);
-}
-
-bool is_loopback(const sockaddr* address, socklen_t length) {
-  if (address == nullptr || length < sizeof(sockaddr_in) || address->sa_family != AF_INET) return false;
-  return (ntohl(reinterpret_cast<const sockaddr_in*>(address)->sin_addr.s_addr) >> 24) == 127;
 }
 
 // Descriptors that came with a message (SCM_RIGHTS, unix(7)) are new here.
@@ -142,50 +119,6 @@ int accept_connection(int fd, sockaddr* address, socklen_t* length, int flags) {
   long result = await_restarting(
       fd, options, [&](int current) { return accept_at_once(current, address, length, flags); });
   return learn_accepted(fd, return_errno<int>(result));
-}
-
-// A connection that was begun: how it ended, or -EAGAIN. When it is over, connect(2) again says so, at once;
-// but where another thread's shutdown(2) has put the socket back to its beginning (hung up, and no longer
-// shut down), it would begin anew.
-long connection_end(int fd, const sockaddr* address, socklen_t length) {
-  pollfd state{fd, POLLOUT | POLLRDHUP, 0};
-  timespec none{};
-  if (sys::call(SYS_ppoll, &state, 1, &none, nullptr, sizeof(sys::KernelSignalSet)) == 0) return -EAGAIN;
-  if ((state.revents & (POLLHUP | POLLRDHUP)) == POLLHUP) {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return error != 0 ? -error : -ECONNABORTED;
-  }
-  BlockingRegion region("connect", false);
-  long result = sys::call(SYS_connect, fd, address, length);
-  return result == -EISCONN ? 0 : result;  // seen by another one, who connects the same socket
-}
-
-// Only a TCP connection waits for its peer: begun without waiting, and once the socket is writable,
-// connect(2) again tells how it ended. With SO_SNDTIMEO over, -EINPROGRESS, and the connection goes on
-// (socket(7)).
-long connect_waiting(int fd, const sockaddr* address, socklen_t length) {
-  bool waits = descriptor_kind(fd) == DescriptorKind::stream_socket && !program_wants_nonblocking(fd);
-  long begun = waits ? ring_connect(fd, address, length) : -ENOSYS;
-  if (begun == -ENOSYS) {
-    BlockingRegion region("connect", waits && !is_loopback(address, length));
-    int calls = 0;
-    const Nanoseconds deadline = descriptor_timeout(fd, Direction::writable);
-    long result = region.repeat([&]() -> long {
-      if (calls++ > 0 && deadline != kForever && monotonic_now() >= deadline)
-        return waits ? -EINPROGRESS : -EAGAIN;
-      return cancellable([&] { return real::connect(fd, address, length); });
-    });
-    return result == -EISCONN && calls > 1 ? 0 : result;  // it came about meanwhile
-  }
-  if (begun != -EINPROGRESS && begun != -EALREADY) return begun;
-  AwaitOptions options = send_options(fd);
-  options.wait_kind = WaitKind::connecting;
-  options.check_nonblocking = false;
-  long result =
-      await_restarting(fd, options, [&](int current) { return connection_end(current, address, length); });
-  return result == -EAGAIN ? begun : result;
 }
 
 }  // namespace
@@ -250,7 +183,9 @@ ssize_t send_from(int fd, const void* buffer, size_t length, int flags, const so
 
 ssize_t send_message(int fd, const msghdr* message, int flags) {
   cancellation_point();
-  if ((flags & MSG_DONTWAIT) != 0) return return_errno<ssize_t>(sys::call(SYS_sendmsg, fd, message, flags));
+  bool there = readable(message) && readable_array(message->msg_iov, message->msg_iovlen);
+  if ((flags & MSG_DONTWAIT) != 0 || !there)
+    return return_errno<ssize_t>(sys::call(SYS_sendmsg, fd, message, flags));
   long total = vector_length(message->msg_iov, static_cast<int>(message->msg_iovlen));
   if (total < 0) return return_errno<ssize_t>(sys::call(SYS_sendmsg, fd, message, flags | MSG_DONTWAIT));
   return return_errno<ssize_t>(
@@ -329,7 +264,7 @@ HOOK(ssize_t, sendmsg, (int fd, const msghdr* message, int flags)) {
 
 // sendmmsg(2): stops at the first message that fails; its error only when none was sent.
 HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags)) {
-  if (!in_coroutine() || (flags & MSG_DONTWAIT) != 0) {
+  if (!in_coroutine() || (flags & MSG_DONTWAIT) != 0 || !writable(messages, count * sizeof(mmsghdr))) {
     return after_write(real::sendmmsg(fd, messages, count, flags));
   }
   int saved = errno;
@@ -353,18 +288,6 @@ HOOK(int, accept, (int fd, sockaddr* address, socklen_t* length)) {
 HOOK(int, accept4, (int fd, sockaddr* address, socklen_t* length, int flags)) {
   if (!in_coroutine()) return learn_accepted(fd, real::accept4(fd, address, length, flags));
   return accept_connection(fd, address, length, flags);
-}
-
-HOOK(int, connect, (int fd, const sockaddr* address, socklen_t length)) {
-  if (!in_coroutine()) {
-    int result = real::connect(fd, address, length);
-    descriptor_attributes_changed(fd);
-    return result;
-  }
-  cancellation_point();
-  long result = connect_waiting(fd, address, length);
-  descriptor_attributes_changed(fd);
-  return return_errno<int>(result);
 }
 
 HOOK(int, socket, (int domain, int type, int protocol)) {

@@ -34,6 +34,25 @@ long await_restarting(int fd, const AwaitOptions& options, Attempt&& attempt) {
   }
 }
 
+inline AwaitOptions send_options(int fd) {
+  AwaitOptions options;
+  options.direction = Direction::writable;
+  options.wait_kind = WaitKind::writable;
+  options.deadline = descriptor_timeout(fd, Direction::writable);
+  return options;
+}
+
+// A call in a region that is glibc's own, since a raw one is no cancellation point: the result or -errno.
+template <typename Call>
+long cancellable(Call&& call) {
+  int saved = errno;
+  long result = call();
+  if (result >= 0) return result;
+  long error = -errno;
+  errno = saved;
+  return error;
+}
+
 // A blocking write is over when all is written, or with a partial count when it can't go on (send(2),
 // write(2), pipe(7)). part(fd, done) makes one attempt that does not block.
 template <typename Part>

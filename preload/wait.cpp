@@ -5,6 +5,7 @@
 
 #include "preload/cancel.h"
 #include "preload/hook.h"
+#include "preload/user_memory.h"
 #include "runtime/io/await.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/sched/blocking.h"
@@ -21,6 +22,11 @@ Nanoseconds deadline_of(const timespec* timeout) {
 }
 Nanoseconds deadline_of_milliseconds(int timeout) {
   return timeout < 0 ? kForever : deadline_after(static_cast<Nanoseconds>(timeout) * 1000000);
+}
+
+// Not one that the kernel accepts, or can read.
+bool is_bad(const timespec* timeout) {
+  return timeout != nullptr && (!readable(timeout) || timeout->tv_sec < 0 || !valid_timespec(*timeout));
 }
 
 template <typename Check>
@@ -83,6 +89,17 @@ bool is_own_mask(const sigset_t* mask) {
   return ((kernel_mask ^ t_local.coroutine->signal_mask) & sys::kAllSignals & ~kNever) == 0;
 }
 
+// Also false for a negative count. The kernel reads whole words up to the highest descriptor (select(2),
+// BUGS).
+bool readable_sets(int count, fd_set* const* sets) {
+  if (count < 0) return false;
+  const size_t size = (static_cast<size_t>(count) + 63) / 64 * sizeof(long);
+  for (int set = 0; set < 3; ++set) {
+    if (sets[set] != nullptr && !readable(sets[set], size)) return false;
+  }
+  return true;
+}
+
 // select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
 class SelectWait {
  public:
@@ -124,14 +141,14 @@ class SelectWait {
     }
   }
   long look() {
-    restore();
+    if (looked_) restore();
+    looked_ = true;
     timespec none{};
     return undisturbed(
         [&] { return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr); });
   }
 
  private:
-  // The kernel reads whole words up to the highest descriptor (select(2), BUGS), and so do we.
   unsigned long word(int set, size_t index) const {
     return reinterpret_cast<const unsigned long*>(sets_[set])[index];
   }
@@ -157,6 +174,7 @@ class SelectWait {
   long* saved_ = nullptr;
   pollfd* fds_ = nullptr;
   size_t fd_count_ = 0;
+  bool looked_ = false;
   alignas(8) char small_[1024];
 };
 
@@ -167,7 +185,7 @@ int select_until(int count, fd_set* const* sets, Nanoseconds deadline) {
     return -1;
   }
   int result = wait_for_any(wait.fds(), wait.fd_count(), deadline, [&] { return wait.look(); });
-  if (result < 0) wait.restore();  // on error the sets are unmodified (select(2))
+  if (result < 0 && errno != EFAULT) wait.restore();  // on error the sets are unmodified (select(2))
   return result;
 }
 
@@ -189,8 +207,7 @@ HOOK(int, __poll_chk, (pollfd * fds, nfds_t count, int timeout, size_t room)) {
 
 // With a mask: the real call swaps it atomically.
 HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask)) {
-  bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
-  if (!in_coroutine() || bad_time) return real::ppoll(fds, count, timeout, mask);
+  if (!in_coroutine() || is_bad(timeout)) return real::ppoll(fds, count, timeout, mask);
   if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("ppoll", mask, deadline_of(timeout),
                           [&](const timespec* left) { return real::ppoll(fds, count, left, mask); });
@@ -207,9 +224,10 @@ HOOK(int, __ppoll_chk,
 // Linux gives the time that is left back in *timeout (select(2)).
 HOOK(int, select, (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, timeval* timeout)) {
   count = within_program_table(count);
-  bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || timeout->tv_usec < 0));
-  if (!in_coroutine() || bad) return real::select(count, reads, writes, exceptions, timeout);
   fd_set* sets[3] = {reads, writes, exceptions};
+  bool bad = timeout != nullptr && (!readable(timeout) || timeout->tv_sec < 0 || timeout->tv_usec < 0);
+  if (!in_coroutine() || bad || !readable_sets(count, sets))
+    return real::select(count, reads, writes, exceptions, timeout);
   Nanoseconds deadline = kForever;
   if (timeout != nullptr) {
     Nanoseconds interval = to_nanoseconds(timespec{timeout->tv_sec, 0});
@@ -230,14 +248,14 @@ HOOK(int, pselect,
      (int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout,
       const sigset_t* mask)) {
   count = within_program_table(count);
-  bool bad = count < 0 || (timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout)));
-  if (!in_coroutine() || bad) return real::pselect(count, reads, writes, exceptions, timeout, mask);
+  fd_set* sets[3] = {reads, writes, exceptions};
+  if (!in_coroutine() || is_bad(timeout) || !readable_sets(count, sets))
+    return real::pselect(count, reads, writes, exceptions, timeout, mask);
   if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("pselect", mask, deadline_of(timeout), [&](const timespec* left) {
       return real::pselect(count, reads, writes, exceptions, left, mask);
     });
   }
-  fd_set* sets[3] = {reads, writes, exceptions};
   return select_until(count, sets, deadline_of(timeout));
 }
 
@@ -257,8 +275,7 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int maximum, int timeout, c
 
 HOOK(int, epoll_pwait2,
      (int fd, epoll_event* events, int maximum, const timespec* timeout, const sigset_t* mask)) {
-  bool bad_time = timeout != nullptr && (timeout->tv_sec < 0 || !valid_timespec(*timeout));
-  if (!in_coroutine() || bad_time) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
+  if (!in_coroutine() || is_bad(timeout)) return real::epoll_pwait2(fd, events, maximum, timeout, mask);
   if (mask != nullptr && !is_own_mask(mask)) {
     return wait_with_mask("epoll_pwait2", mask, deadline_of(timeout), [&](const timespec* left) {
       return real::epoll_pwait2(fd, events, maximum, left, mask);
