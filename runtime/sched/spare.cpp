@@ -215,9 +215,15 @@ bool workers_start() {
   g_short_since.store(0);
   g_reserve = map_pages(kReserved * stack_size());
   Processor* first = &g_scheduler.processors[0];
-  first->idle = false;  // the worker's first look makes it idle
-  g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+  {
+    // The monitor runs already: a processor that is not idle and nobody's would get a worker from it too.
+    SpinGuard guard(first->lock);
+    first->owner = kBinding;
+    first->idle = false;  // the worker's first look makes it idle
+    g_scheduler.running.fetch_add(1, std::memory_order_seq_cst);
+  }
   if (spawn_worker(first)) return true;
+  SpinGuard guard(first->lock);
   first->owner = nullptr;
   first->idle = true;
   g_scheduler.running.fetch_sub(1, std::memory_order_seq_cst);
