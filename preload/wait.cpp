@@ -1,5 +1,6 @@
 // poll, select, epoll_wait: the real call with timeout 0 says what is ready; while it says nothing, park on
 // the descriptors. None of them is ever restarted after a signal handler (signal(7)).
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -102,6 +103,8 @@ bool readable_sets(int count, fd_set* const* sets) {
 
 // select's three sets, kept aside since every look overwrites the program's, and the same as a poll array.
 class SelectWait {
+  static constexpr short kEvents[3] = {POLLIN, POLLOUT, POLLPRI};
+
  public:
   SelectWait(int count, fd_set* const* sets)
       : count_(count), sets_(sets), words_((static_cast<size_t>(count) + 63) / 64) {
@@ -141,19 +144,47 @@ class SelectWait {
     }
   }
   long look() {
-    if (looked_) restore();
+    const bool first = !looked_;
+    if (!first) restore();
     looked_ = true;
+    long result = select_now();
+    return result == -EBADF && !first ? look_without_closed() : result;
+  }
+
+ private:
+  long select_now() {
     timespec none{};
     return undisturbed(
         [&] { return sys::call(SYS_pselect6, count_, sets_[0], sets_[1], sets_[2], &none, nullptr); });
   }
-
- private:
+  // A number that another thread has closed since the call began counts as ready, in each set that it is in.
+  long look_without_closed() {
+    long result;
+    do {
+      restore();
+      for (size_t i = 0; i < fd_count_; ++i) {
+        bool closed = sys::call(SYS_fcntl, fds_[i].fd, F_GETFD) == -EBADF;
+        fds_[i].revents = closed ? POLLNVAL : 0;
+        if (closed) bits_of(fds_[i]) &= ~bit_of(fds_[i]);
+      }
+      result = select_now();
+    } while (result == -EBADF);
+    for (size_t i = 0; i < fd_count_ && result >= 0; ++i) {
+      if (fds_[i].revents == 0) continue;
+      bits_of(fds_[i]) |= bit_of(fds_[i]);
+      ++result;
+    }
+    return result;
+  }
+  unsigned long& bits_of(const pollfd& one) {
+    const int set = one.events == kEvents[0] ? 0 : one.events == kEvents[1] ? 1 : 2;
+    return reinterpret_cast<unsigned long*>(sets_[set])[one.fd / 64];
+  }
+  static unsigned long bit_of(const pollfd& one) { return 1UL << (one.fd % 64); }
   unsigned long word(int set, size_t index) const {
     return reinterpret_cast<const unsigned long*>(sets_[set])[index];
   }
   void fill() {
-    static const short kEvents[3] = {POLLIN, POLLOUT, POLLPRI};
     for (int set = 0; set < 3; ++set) {
       for (size_t i = 0; sets_[set] != nullptr && i < words_; ++i) {
         unsigned long bits = word(set, i);
