@@ -222,6 +222,8 @@ void runtime_after_fork_in_child() {
     dump_after_fork_in_child();
     program_threads_after_fork();
     g_phase.store(Phase::unstarted, std::memory_order_release);
+  } else if (signals_started()) {
+    signals_after_fork_in_child(nullptr);  // the child of such a child has our handlers still
   }
   leave_critical();
 }

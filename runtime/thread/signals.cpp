@@ -305,10 +305,18 @@ __asm__(
     "- coshim_signal_return\n.popsection\n");
 extern "C" void coshim_signal_return() __attribute__((visibility("hidden")));
 
+// As glibc does, and shows. Without it the kernel has no way back from a handler.
+KernelAction with_restorer(KernelAction action) {
+  action.flags |= kSaRestorer;
+  action.restorer = g_restorer;
+  return action;
+}
+
 // In the child of a vfork: the kernel's own actions are the child's, the table is the parent's.
 long action_in_vfork_child(int signal, const KernelAction* action, KernelAction* old) {
-  KernelAction before{};
-  long result = kernel_action(signal, action, &before);
+  KernelAction wanted{}, before{};
+  if (action != nullptr) wanted = with_restorer(*action);
+  long result = kernel_action(signal, action != nullptr ? &wanted : nullptr, &before);
   if (result != 0 || old == nullptr) return result;
   *old = before.handler == reinterpret_cast<void*>(&trampoline) ? g_actions[signal] : before;
   return 0;
@@ -379,11 +387,7 @@ long program_action(int signal, const KernelAction* action, KernelAction* old) {
   if (signal == SIGKILL || signal == SIGSTOP) return kernel_action(signal, action, old);
   if (t_local.vfork_child || sys::getpid() != g_process) return action_in_vfork_child(signal, action, old);
   KernelAction wanted{};
-  if (action != nullptr) {
-    wanted = *action;             // may fault: before the lock
-    wanted.flags |= kSaRestorer;  // as glibc does, and shows
-    wanted.restorer = g_restorer;
-  }
+  if (action != nullptr) wanted = with_restorer(*action);  // may fault: before the lock
   KernelAction before;
   {
     CriticalSection critical;
