@@ -42,6 +42,7 @@ CASES = {
     "mariadb": script_case("mariadb.sh", ["mariadbd", "mariadb", "mariadb-slap"], b"mariadbd ended with 0"),
     "proxies": script_case("proxies.sh", ["haproxy", "varnishd", "squid", "nginx", "ab", "curl", "openssl"],
                            b"squid ended with 0"),
+    "clients": script_case("clients.sh", ["curl", "wget", "git", "openssl", "rsync", "python3"], b"local: 0"),
     "names": script_case("names.sh", ["named", "unbound", "dnsmasq", "dig"], b"10.9.9.9"),
     "directory": script_case("directory.sh", ["slapd", "ldapadd", "mosquitto", "mosquitto_pub"], b"slapd ended with 0"),
     "stream": script_case("stream.sh", ["icecast2", "ffmpeg", "curl"], b"icecast2 ended with 0"),

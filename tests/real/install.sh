@@ -4,7 +4,7 @@
 #   tests/real/install.sh --long    and what only tests/run.sh --long does
 set -euo pipefail
 
-packages=(microsocks tinyproxy stunnel4 redis-server nginx memcached git make gcc libc6-dev python3 openssl curl
+packages=(microsocks tinyproxy stunnel4 redis-server nginx memcached git make gcc libc6-dev python3 openssl curl wget rsync
   apache2 apache2-utils mariadb-server-core mariadb-client pigz pbzip2 xz-utils zstd perl procps
   libpython3.11-testsuite)
 if [ "${1:-}" = --long ]; then
