@@ -22,7 +22,7 @@ for argument in "$@"; do
   esac
 done
 
-tests/install.sh g++ cmake make libgtest-dev libunwind-dev libtbb-dev libuv1-dev rustc python3 binutils procps gdb tmux groff bash openssl tinyproxy stunnel4 debootstrap lintian strace
+tests/install.sh g++ cmake make libgtest-dev libunwind-dev libtbb-dev libuv1-dev libev-dev rustc python3 binutils procps gdb tmux groff bash openssl tinyproxy stunnel4 debootstrap lintian strace
 [ "$real" = no ] || tests/real/install.sh $real_form
 
 # Connections by the thousand need descriptors.
