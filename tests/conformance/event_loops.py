@@ -118,6 +118,11 @@ def run(suite, tree, program, name, environment, limit, output_name):
     return (f"signal {-code}" if code < 0 else suite.outcome(code, output)), output
 
 
+def happens_natively(result, run_natively):
+    """Some tests are won by whoever is faster: is this one of the results that they have natively?"""
+    return any(run_natively() == result for _ in range(10))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=SUITES)
@@ -155,6 +160,10 @@ def main():
                 for name in names:
                     result, text = run(suite, tree, program, name, shim, options.timeout, output)
                     if result == native[name]:
+                        same += 1
+                        continue
+                    if happens_natively(result, lambda: run(suite, tree, program, name, plain, options.timeout, output)[0]):
+                        print(f"  natively too, {where}, at times {result}: {name}", flush=True)
                         same += 1
                         continue
                     counted = native[name] in ("ok", "skipped")
