@@ -224,9 +224,8 @@ long thread_call(const Call& call, Coroutine* self) {
   const auto& [number, a, b, c, d, e, f] = call;
   switch (number) {
     case SYS_gettid:
-      return self->tid;
+    // The address is glibc's business: the kernel would write to it when the hidden kernel thread ends.
     case SYS_set_tid_address:
-      // The address is glibc's business: the kernel would write to it when the hidden kernel thread ends.
       return self->tid;
     case SYS_rt_sigprocmask:
       if (d.value != sizeof(sys::KernelSignalSet)) return -EINVAL;
