@@ -48,15 +48,13 @@ int lock_again(pthread_mutex_t* mutex) {
 enum class WaitEnd { woken, timed_out, cancelled };
 
 WaitEnd wait_in_lot(LotWaiter* waiter, const ProgramDeadline& deadline) {
-  Nanoseconds until = deadline.monotonic();
   for (;;) {
-    switch (waiter->wait(until, true)) {
+    switch (waiter->wait(deadline, true)) {
       case WaitResult::woken:
         return WaitEnd::woken;
       case WaitResult::timed_out:
-        // Chosen by a broadcast before, or the program's clock was set back (then a wake-up without reason,
-        // which is allowed).
-        return waiter->moved() || !deadline.passed() ? WaitEnd::woken : WaitEnd::timed_out;
+        // Chosen by a broadcast before.
+        return waiter->moved() ? WaitEnd::woken : WaitEnd::timed_out;
       case WaitResult::interrupted:
         break;
     }
@@ -106,9 +104,9 @@ int wait_shared(pthread_cond_t* condition, pthread_mutex_t* mutex, const Program
   if (mutex_waits_in_lot(mutex)) share_mutex(mutex);
   SharedRobustOperation operation(shared_robust(mutex));
   BlockingRegion region("pthread_cond_wait");
-  return deadline.when == nullptr
+  return deadline.when() == nullptr
              ? real::pthread_cond_wait(condition, mutex)
-             : real::pthread_cond_clockwait(condition, mutex, deadline.clock, deadline.when);
+             : real::pthread_cond_clockwait(condition, mutex, deadline.clock(), deadline.when());
 }
 
 int wait(pthread_cond_t* condition, pthread_mutex_t* mutex, const ProgramDeadline& deadline) {

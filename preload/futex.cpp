@@ -67,16 +67,17 @@ long wait(const Call& call) {
   if (!absent_or_readable(timeout)) return -EFAULT;
   if (timeout != nullptr && (!valid_timespec(*timeout) || timeout->tv_sec < 0)) return -EINVAL;
   ProgramDeadline deadline;
-  Nanoseconds until = kForever;
-  if (timeout != nullptr) {
-    bool relative = call.command() == FUTEX_WAIT;
+  timespec end;
+  if (timeout != nullptr && call.command() == FUTEX_WAIT) {  // an interval
+    end = to_timespec(deadline_after(to_nanoseconds(*timeout)));
+    deadline = {CLOCK_MONOTONIC, &end};
+  } else if (timeout != nullptr) {
     deadline = {(call.operation & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC, timeout};
-    until = relative ? deadline_after(to_nanoseconds(*timeout)) : deadline.monotonic();
   }
   LotWaiter waiter(call.address, WaitKind::futex, bits);
   if (!waiter.enqueue_if(call.address, call.value)) return -EAGAIN;
   for (;;) {
-    switch (waiter.wait(until, true)) {
+    switch (waiter.wait(deadline, true)) {
       case WaitResult::woken:
         return 0;
       case WaitResult::timed_out:

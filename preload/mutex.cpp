@@ -65,8 +65,9 @@ int lock_in_kernel(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   {
     SharedRobustOperation operation(shared_robust(mutex));
     BlockingRegion region("pthread_mutex_lock");
-    result = deadline.when == nullptr ? real::pthread_mutex_lock(mutex)
-                                      : real::pthread_mutex_clocklock(mutex, deadline.clock, deadline.when);
+    result = deadline.when() == nullptr
+                 ? real::pthread_mutex_lock(mutex)
+                 : real::pthread_mutex_clocklock(mutex, deadline.clock(), deadline.when());
   }
   // A wake-up from the lot may have brought us here: it is not lost with us.
   if (result == ETIMEDOUT) lot_wake(mutex, 1);
@@ -81,7 +82,6 @@ int take_gift(pthread_mutex_t* mutex, bool tried) {
 
 int lock_in_lot(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
   LotWaiter waiter(mutex, WaitKind::mutex, kWaiting);
-  Nanoseconds until = deadline.monotonic();
   uint64_t starving_at = 0;
   for (;;) {
     waiter.enqueue();
@@ -94,12 +94,9 @@ int lock_in_lot(pthread_mutex_t* mutex, const ProgramDeadline& deadline) {
       return waiter.leave() && waiter.wake_detail() == kGiven ? take_gift(mutex, false) : kWaitInKernel;
     }
     if (starving_at == 0) starving_at = tick_counter() + kStarvingAfterMicroseconds * g_ticks_per_microsecond;
-    if (waiter.wait(until) == WaitResult::timed_out) {
-      if (deadline.passed()) return ETIMEDOUT;
-      until = deadline.monotonic();
-    } else if (waiter.wake_detail() == kGiven) {
-      return take_gift(mutex, false);
-    } else if (tick_counter() >= starving_at) {
+    if (waiter.wait(deadline) == WaitResult::timed_out) return ETIMEDOUT;
+    if (waiter.wake_detail() == kGiven) return take_gift(mutex, false);
+    if (tick_counter() >= starving_at) {
       waiter.set_detail(kWaiting | kStarving);
     }
   }

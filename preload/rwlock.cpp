@@ -70,11 +70,11 @@ bool prefers_reader(const pthread_rwlock_t* lock) {
 
 int lock_for_real(pthread_rwlock_t* lock, uintptr_t side, const ProgramDeadline& deadline) {
   BlockingRegion region(side == kReader ? "pthread_rwlock_rdlock" : "pthread_rwlock_wrlock");
-  if (deadline.when == nullptr) {
+  if (deadline.when() == nullptr) {
     return side == kReader ? real::pthread_rwlock_rdlock(lock) : real::pthread_rwlock_wrlock(lock);
   }
-  return side == kReader ? real::pthread_rwlock_clockrdlock(lock, deadline.clock, deadline.when)
-                         : real::pthread_rwlock_clockwrlock(lock, deadline.clock, deadline.when);
+  return side == kReader ? real::pthread_rwlock_clockrdlock(lock, deadline.clock(), deadline.when())
+                         : real::pthread_rwlock_clockwrlock(lock, deadline.clock(), deadline.when());
 }
 
 // The node is in use; and a writer that waits inside glibc would start its hand-over.
@@ -96,7 +96,6 @@ __attribute__((noinline)) int lock_slowly(pthread_rwlock_t* lock, uintptr_t side
   int result = EBUSY;
   {
     LotWaiter waiter(lock, side == kReader ? WaitKind::rwlock_read : WaitKind::rwlock_write, side);
-    Nanoseconds until = deadline.monotonic();
     for (;;) {
       waiter.enqueue();
       result = try_lock(lock, side);
@@ -104,10 +103,7 @@ __attribute__((noinline)) int lock_slowly(pthread_rwlock_t* lock, uintptr_t side
         waiter.leave();
         return result;
       }
-      if (waiter.wait(until) == WaitResult::timed_out) {
-        if (deadline.passed()) break;
-        until = deadline.monotonic();
-      }
+      if (waiter.wait(deadline) == WaitResult::timed_out) break;
     }
   }
   // Readers may have queued behind this writer only.

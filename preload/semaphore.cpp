@@ -37,20 +37,15 @@ enum class WaitEnd { taken, timed_out, interrupted };
 
 WaitEnd wait_in_lot(sem_t* semaphore, const ProgramDeadline& deadline) {
   LotWaiter waiter(semaphore, WaitKind::semaphore);
-  Nanoseconds until = deadline.monotonic();
   for (;;) {
     waiter.enqueue();
-    if (try_wait(semaphore)) {
-      waiter.leave();
-      return WaitEnd::taken;
-    }
-    switch (waiter.wait(until, true)) {
+    // A wake-up that came meanwhile may be for another token than the one taken: the destructor passes it on.
+    if (try_wait(semaphore)) return WaitEnd::taken;
+    switch (waiter.wait(deadline, true)) {
       case WaitResult::woken:
         break;
       case WaitResult::timed_out:
-        if (deadline.passed()) return WaitEnd::timed_out;
-        until = deadline.monotonic();
-        break;
+        return WaitEnd::timed_out;
       case WaitResult::interrupted:
         return WaitEnd::interrupted;
     }
@@ -73,7 +68,7 @@ int wait_parked(sem_t* semaphore, const ProgramDeadline& deadline) {
     cancellation_point();
     // A timed wait is never restarted: the kernel restarts futex(2) after a handler only where it has no
     // timeout.
-    bool restart = run_handlers(interrupts) && deadline.when == nullptr;
+    bool restart = run_handlers(interrupts) && deadline.when() == nullptr;
     if ((interrupts & kInterruptSignal) != 0 && !restart) return fail(EINTR);
   }
 }

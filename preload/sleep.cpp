@@ -7,20 +7,23 @@
 #include "preload/user_memory.h"
 #include "runtime/sched/blocking.h"
 #include "runtime/wait/parker.h"
+#include "runtime/wait/program_deadline.h"
 
 namespace coshim {
 
 namespace {
 
 // 0, or -EINTR after a signal handler ran: sleeps are never restarted (signal(7)).
-long sleep_until(Nanoseconds deadline) {
+long sleep_until(const ProgramDeadline& deadline) {
   Thread* self = current_thread();
+  FollowsClock follows(self, deadline);
   for (;;) {
     {
       WaitReason reason(self, WaitKind::sleep, nullptr);
       while (self->interrupts.load(std::memory_order_acquire) == 0) {
-        if (monotonic_now() >= deadline) return 0;
-        park(self, deadline);
+        Nanoseconds until = deadline.monotonic();
+        if (monotonic_now() >= until) return 0;
+        park(self, until);
       }
     }
     bool was_signal = (self->interrupts.load(std::memory_order_acquire) & kInterruptSignal) != 0;
@@ -34,7 +37,8 @@ long sleep_until(Nanoseconds deadline) {
 int sleep_for(Nanoseconds interval, timespec* left) {
   cancellation_point();
   Nanoseconds deadline = deadline_after(interval);
-  long result = sleep_until(deadline);
+  timespec end = to_timespec(deadline);
+  long result = sleep_until({CLOCK_MONOTONIC, &end});
   if (result == 0 || left == nullptr) return static_cast<int>(-result);
   if (!writable(left)) return EFAULT;
   *left = to_timespec(deadline - monotonic_now());
@@ -63,13 +67,7 @@ HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, ti
   }
   if ((flags & TIMER_ABSTIME) == 0) return sleep_for(to_nanoseconds(*time), left);
   cancellation_point();
-  for (;;) {
-    Nanoseconds deadline = to_monotonic(clock, *time);
-    long result = sleep_until(deadline);
-    // The program's clock may have been set back meanwhile.
-    if (result != 0 || clock == CLOCK_MONOTONIC || clock_now(clock) >= to_nanoseconds(*time))
-      return static_cast<int>(-result);
-  }
+  return static_cast<int>(-sleep_until({clock, time}));
 }
 
 HOOK(unsigned, sleep, (unsigned seconds)) {

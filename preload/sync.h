@@ -8,6 +8,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/thread/thread.h"
+#include "runtime/wait/program_deadline.h"
 
 namespace coshim {
 
@@ -38,16 +39,6 @@ bool run_handlers(uint32_t interrupts);
 // the kernel.
 void doze();
 
-// The end of a timed wait as the program gave it; without `when`, never.
-struct ProgramDeadline {
-  clockid_t clock = CLOCK_REALTIME;
-  const timespec* when = nullptr;
-
-  Nanoseconds monotonic() const { return when == nullptr ? kForever : to_monotonic(clock, *when); }
-  // A wait timed out on CLOCK_MONOTONIC: is it so on the program's clock, which may have been set back
-  // meanwhile?
-  bool passed() const { return when != nullptr && clock_now(clock) >= to_nanoseconds(*when); }
-};
 // What futex(2) waits can do, and with it glibc's clock variants of the waiting functions.
 inline bool waitable_clock(clockid_t clock) {
   return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;

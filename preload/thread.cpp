@@ -169,14 +169,21 @@ bool threads_can_be_ours() {
   return runtime_ensure_started();
 }
 
-// Joined already, or detached and ended: natively ESRCH, as long as the memory is not used again.
+// Joined already, or detached and ended.
 bool is_gone(const Coroutine* target, pthread_t thread) {
   return target->state.load(std::memory_order_acquire) == CoroutineState::free || target->fs_base != thread;
 }
 
+// What join and detach natively say of one that is gone, as long as the memory is not used again.
+int error_of_gone(const Coroutine* target) {
+  bool detached =
+      target->state.load(std::memory_order_acquire) == CoroutineState::free && coroutine_detached(target);
+  return detached ? EINVAL : ESRCH;
+}
+
 // join's wait is a cancellation point (pthread_join(3)).
 int join_thread(Coroutine* target, pthread_t thread, void** result, Nanoseconds deadline, bool cancellable) {
-  if (is_gone(target, thread)) return ESRCH;
+  if (is_gone(target, thread)) return error_of_gone(target);
   for (;;) {
     if (cancellable) cancellation_point();
     int error = join_coroutine(target, result, deadline);
@@ -233,7 +240,7 @@ HOOK(int, pthread_clockjoin_np, (pthread_t thread, void** result, clockid_t cloc
 
 HOOK(int, pthread_detach, (pthread_t thread)) {
   if (Coroutine* target = coroutine_of(thread))
-    return is_gone(target, thread) ? ESRCH : detach_coroutine(target);
+    return is_gone(target, thread) ? error_of_gone(target) : detach_coroutine(target);
   return real::pthread_detach(thread);
 }
 

@@ -3,22 +3,29 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 
+#include "runtime/base/sandbox.h"
 #include "runtime/base/spin_lock.h"
 #include "runtime/io/descriptor_table.h"
 #include "runtime/io/poller.h"
+#include "runtime/thread/critical.h"
 #include "runtime/thread/signals.h"
+#include "runtime/wait/program_deadline.h"
 
 namespace coshim {
 
 namespace {
 
 constexpr int kBatch = 256;
-constexpr uint64_t kWakeMark = ~uint64_t{0}, kSignalMark = kWakeMark - 1;
+constexpr uint64_t kWakeMark = ~uint64_t{0}, kSignalMark = kWakeMark - 1, kClockMark = kWakeMark - 2;
 
 std::atomic<int> g_epoll{-1};
 std::atomic<int> g_wake{-1};
 int g_signals = -1;
+constexpr int kNoClock = -1, kClockRefused = -2;
+std::atomic<int> g_clock{kNoClock};  // a timer that never expires, but is told when its clock is set
+SpinLock g_clock_lock;
 std::atomic<uint32_t> g_epoch{1};
 std::atomic<bool> g_have_pwait2{true};
 
@@ -44,6 +51,27 @@ long wait_for_events(epoll_event* events, Nanoseconds deadline) {
                        : interval.tv_sec * 1000 + (interval.tv_nsec + 999999) / 1000000;
   }
   return sys::call(SYS_epoll_pwait, g_epoll.load(), events, kBatch, milliseconds, &mask, sizeof(mask));
+}
+
+// Said again after each time (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET).
+long arm_clock(int fd) {
+  itimerspec never{};
+  never.it_value.tv_sec = 9000000000;  // the kernel's clock ends in 2262
+  return sys::call(SYS_timerfd_settime, fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr);
+}
+
+int make_clock() {
+  if (noted_seccomp() || under_seccomp()) return kClockRefused;
+  long fd = sys::call(SYS_timerfd_create, CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+  int hidden = fd < 0 ? -1 : hide_descriptor(static_cast<int>(fd), true);
+  if (hidden < 0) return kClockRefused;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = kClockMark;
+  if (arm_clock(hidden) == 0 && sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_ADD, hidden, &event) == 0)
+    return hidden;
+  close_hidden_descriptor(hidden);
+  return kClockRefused;
 }
 
 }  // namespace
@@ -96,6 +124,11 @@ int poller_collect(Nanoseconds deadline) {
     uint64_t data = events[i].data.u64;
     if (data == kSignalMark) {
       hand_out_signals(false);
+    } else if (data == kClockMark) {
+      uint64_t expirations;
+      sys::call(SYS_read, g_clock.load(), &expirations, sizeof(expirations));  // ECANCELED
+      arm_clock(g_clock.load());
+      clock_was_set();
     } else if (data == kWakeMark) {
       uint64_t writes;
       if (deadline != 0) sys::call(SYS_read, g_wake.load(), &writes, sizeof(writes));
@@ -120,7 +153,18 @@ int poller_watch_signals(sys::KernelSignalSet signals) {
   return static_cast<int>(sys::call(SYS_epoll_ctl, g_epoll.load(), EPOLL_CTL_ADD, g_signals, &event));
 }
 
+void poller_watch_clock() {
+  if (__builtin_expect(g_clock.load(std::memory_order_acquire) != kNoClock, 1) || g_epoll < 0) return;
+  CriticalSection critical;
+  SpinGuard guard(g_clock_lock);
+  if (g_clock.load() == kNoClock) g_clock.store(make_clock());
+}
+
 bool poller_moved(int from, int to) {
+  if (from == g_clock.load()) {
+    g_clock.store(to);
+    return true;
+  }
   if (from == g_epoll.load()) {
     g_epoll.store(to);
     return true;
@@ -139,7 +183,9 @@ void poller_reset_after_fork() {
   if (g_epoll >= 0) sys::close(g_epoll);
   if (g_wake >= 0) sys::close(g_wake);
   if (g_signals >= 0) sys::close(g_signals);
-  g_epoll = g_wake = g_signals = -1;
+  if (g_clock >= 0) sys::close(g_clock);
+  g_clock_lock.reset();
+  g_epoll = g_wake = g_signals = g_clock = -1;
   g_epoch.fetch_add(1);
 }
 

@@ -29,6 +29,10 @@ int poller_collect(Nanoseconds deadline);
 // 0 or -errno.
 int poller_watch_signals(uint64_t signals);
 
+// From now on clock_was_set() (runtime/wait/program_deadline.h) is called after CLOCK_REALTIME was set.
+// Idempotent; where the kernel refuses, nothing happens.
+void poller_watch_clock();
+
 // Ends a blocking poller_collect() of another kernel thread. Async-signal-safe.
 void poller_wake();
 

@@ -66,6 +66,7 @@ struct Worker {
   CallCounter* stuck_call = nullptr;
   uint64_t stuck_since = 0;
   pid_t tid = 0;
+  stack_t alternate_stack = {};  // of its kernel thread; a handler may have narrowed what the kernel has
   Nanoseconds cpu_clock = 0;  // its CPU time at the switch under way; 0: not read (cpu_time.h)
   int index = 0;
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)

@@ -88,10 +88,10 @@ void* worker_main(void* argument) {
   char name[16];
   format_text(name, sizeof(name), "coshim/%d", worker->index);
   sys::call(SYS_prctl, PR_SET_NAME, name);
-  stack_t stack{};
-  stack.ss_sp = alternate_stack;
-  stack.ss_size = kAlternateStack;
-  sys::call(SYS_sigaltstack, &stack, nullptr);
+  worker->alternate_stack = stack_t{};
+  worker->alternate_stack.ss_sp = alternate_stack;
+  worker->alternate_stack.ss_size = kAlternateStack;
+  sys::call(SYS_sigaltstack, &worker->alternate_stack, nullptr);
   worker_loop(worker);
   return nullptr;
 }

@@ -116,6 +116,13 @@ void for_each_coroutine(void (*visit)(Coroutine*, void*), void* context) {
   }
 }
 
+void for_each_kernel_thread(void (*visit)(Thread*)) {
+  for (KernelThreadPage* page = g_kernel_thread_pages.load(std::memory_order_acquire); page != nullptr;
+       page = page->next) {
+    for (Thread& record : page->records) visit(&record);
+  }
+}
+
 const Thread* kernel_thread_by_tid(pid_t tid) {
   for (KernelThreadPage* page = g_kernel_thread_pages.load(std::memory_order_acquire); page != nullptr;
        page = page->next) {

@@ -22,6 +22,9 @@ struct PoolLayout {
 };
 extern const PoolLayout g_pool_layout;
 
+// All records of kernel threads, those that are free included. No lock.
+void for_each_kernel_thread(void (*visit)(Thread*));
+
 // The record of a kernel thread of the program that has waited; null: none. No lock: for the dump.
 const Thread* kernel_thread_by_tid(pid_t tid);
 

@@ -1,4 +1,4 @@
-// Between signals.cpp and signal_delivery.cpp.
+// Between signals.cpp, signal_delivery.cpp and handler_call.cpp.
 #pragma once
 
 #include <ucontext.h>
@@ -22,7 +22,15 @@ inline bool is_handler(const KernelAction& action) {
 inline bool is_fault_signal(int signal) {
   return signal == SIGSEGV || signal == SIGBUS;
 }
+inline sys::KernelSignalSet* mask_of(ucontext_t* context) {
+  return reinterpret_cast<sys::KernelSignalSet*>(&context->uc_sigmask);
+}
 KernelAction action_of(int signal);
+// SIG_DFL in the kernel; the table keeps what the program has set.
+void set_default_action(int signal);
+
+// From the trampoline: calls the handler, and follows what it did to the mask in its context.
+void run_handler(const KernelAction& action, int signal, siginfo_t* info, ucontext_t* context);
 
 // rt_tgsigqueueinfo(2) refuses SI_TKILL and the kernel's own codes to every thread but main, so ours are
 // private ones; what they stand for is put back before the program sees it.

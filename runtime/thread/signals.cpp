@@ -21,7 +21,6 @@ KernelAction g_actions[kSignals + 1];
 namespace {
 
 constexpr unsigned long kSaRestorer = 0x04000000;
-constexpr size_t kRedZone = 128;  // System V AMD64 ABI 3.2.2
 
 std::atomic<bool> g_started{false};
 pid_t g_process;  // the child of a vfork shares our memory, but not our actions
@@ -39,17 +38,6 @@ long kernel_action(int signal, const KernelAction* action, KernelAction* old) {
   return sys::call(SYS_rt_sigaction, signal, action, old, sizeof(sys::KernelSignalSet));
 }
 
-void set_default(int signal) {
-  KernelAction action{};
-  action.flags = kSaRestorer;
-  action.restorer = g_restorer;
-  kernel_action(signal, &action, nullptr);
-}
-
-sys::KernelSignalSet* mask_of(ucontext_t* context) {
-  return reinterpret_cast<sys::KernelSignalSet*>(&context->uc_sigmask);
-}
-
 // The interrupted code is inside the runtime: block the signal for this kernel thread and queue it again; it
 // comes when the mask is restored (leave_critical, or a worker's sleep).
 void put_off(int signal, siginfo_t* info, ucontext_t* context) {
@@ -58,8 +46,9 @@ void put_off(int signal, siginfo_t* info, ucontext_t* context) {
   if (worker != nullptr && t_local.handler_depth == 0) {
     worker->kernel_mask = *mask | sys::signal_bit(signal);
     worker->signals_deferred = true;
-  } else if (!t_local.mask_deferred) {
-    t_local.deferred_mask = *mask;
+  } else {
+    // A signal may come between another one's arrival here and this line: its mask has that one too.
+    t_local.deferred_mask = t_local.mask_deferred ? t_local.deferred_mask & *mask : *mask;
     t_local.mask_deferred = true;
   }
   t_local.signals_deferred = true;
@@ -67,83 +56,23 @@ void put_off(int signal, siginfo_t* info, ucontext_t* context) {
   resend_to_this_thread(signal, info);
 }
 
-struct HandlerCall {
-  KernelAction action;
-  int signal;
-  siginfo_t* info;
-};
-
-void call_handler(void* call_pointer, void* context, void*) {
-  auto* call = static_cast<HandlerCall*>(call_pointer);
-  const bool restart = (call->action.flags & SA_RESTART) != 0;
-  ++t_local.handler_depth;
-  if ((call->action.flags & SA_SIGINFO) != 0) {
-    reinterpret_cast<void (*)(int, siginfo_t*, void*)>(call->action.handler)(call->signal, call->info,
-                                                                             context);
-  } else {
-    reinterpret_cast<void (*)(int)>(call->action.handler)(call->signal);
+// The interrupted code has left the runtime, but not yet restored the mask of what was put off there: the
+// mask to go back to is the one from before. Without this, our own critical sections would restore it now,
+// and the return from this handler would block for ever what was put off.
+void let_deferred_come(ucontext_t* context) {
+  if (__builtin_expect(!t_local.signals_deferred || t_local.critical > 0, 1)) return;
+  sys::KernelSignalSet* mask = mask_of(context);
+  if (t_local.mask_deferred) {
+    *mask &= t_local.deferred_mask;
+    t_local.mask_deferred = false;
   }
-  ThreadLocal& local = t_local;
-  if (local.handler_depth > 0) --local.handler_depth;
-  ++local.handlers_run;
-  if (!restart) local.no_restart = true;
-  // Between a wait's beginning and its park: it must not park any more.
-  if (local.coroutine != nullptr && local.handler_depth == 0 && local.coroutine->interruptible) {
-    local.coroutine->interrupts.fetch_or(kInterruptSignal, std::memory_order_acq_rel);
-    unpark(local.coroutine);
+  Worker* worker = t_local.worker;
+  if (worker != nullptr && worker->signals_deferred && t_local.coroutine != nullptr &&
+      t_local.handler_depth == 0) {
+    *mask &= t_local.coroutine->signal_mask;
+    worker->kernel_mask = *mask;
+    worker->signals_deferred = false;
   }
-  // What was sent to this coroutine meanwhile.
-  if (local.coroutine != nullptr && local.coroutine->pending_signals.load(std::memory_order_relaxed) != 0) {
-    local.signals_deferred = true;
-  }
-}
-
-bool within(const stack_t& stack, uintptr_t address) {
-  auto low = reinterpret_cast<uintptr_t>(stack.ss_sp);
-  return address >= low && address < low + stack.ss_size;
-}
-
-// Where a handler of the running coroutine must stand: its own alternate stack, or its stack below the
-// interrupted frame. Null: where the kernel put us (we are not on the worker's alternate stack).
-void* stack_for_handler(const KernelAction& action, uintptr_t interrupted) {
-  Coroutine* self = t_local.coroutine;
-  if (self == nullptr) return nullptr;
-  const stack_t& alternate = self->alternate_stack;
-  if ((action.flags & SA_ONSTACK) != 0 && (alternate.ss_flags & SS_DISABLE) == 0 &&
-      alternate.ss_sp != nullptr && !within(alternate, interrupted)) {
-    return static_cast<char*>(alternate.ss_sp) + alternate.ss_size;
-  }
-  return reinterpret_cast<void*>(interrupted - kRedZone);
-}
-
-// A handler may change the mask that holds after it (sigaction(2), uc_sigmask).
-void follow_changed_mask(sys::KernelSignalSet before, ucontext_t* context) {
-  sys::KernelSignalSet mask = *mask_of(context);
-  Coroutine* self = t_local.coroutine;
-  if (mask == before || self == nullptr || t_local.handler_depth > 0) return;
-  self->signal_mask = mask & sys::kAllSignals;
-  t_local.worker->kernel_mask = mask;
-}
-
-void run_handler(const KernelAction& action, int signal, siginfo_t* info, ucontext_t* context) {
-  HandlerCall call{action, signal, info};
-  if ((action.flags & SA_RESETHAND) != 0) {
-    CriticalSection critical;
-    SpinGuard guard(g_signal_lock);
-    g_actions[signal] = KernelAction{};
-    if (!is_fault_signal(signal)) set_default(signal);
-  }
-  sys::KernelSignalSet mask = *mask_of(context);
-  bool on_alternate = (action.flags & SA_ONSTACK) != 0 || is_fault_signal(signal);
-  void* stack = on_alternate
-                    ? stack_for_handler(action, static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]))
-                    : nullptr;
-  if (stack != nullptr) {
-    coshim_call_on_stack(stack, &call_handler, &call, context, nullptr);
-  } else {
-    call_handler(&call, context, nullptr);
-  }
-  follow_changed_mask(mask, context);
 }
 
 // A fault. The report for a guard hit; then what the program has set, as natively: with no alternate stack of
@@ -164,14 +93,14 @@ void handle_fault(int signal, siginfo_t* info, ucontext_t* context) {
   if (can_run) {
     run_handler(action, signal, info, context);
   } else {
-    set_default(signal);  // it happens again on return
+    set_default_action(signal);  // it happens again on return
   }
 }
 
 // SIGSEGV or SIGBUS, sent, without a handler of the program's: what would have happened without ours.
 void act_without_handler(const KernelAction& action, int signal) {
   if (!is_fault_signal(signal) || action.handler == reinterpret_cast<void*>(SIG_IGN)) return;
-  set_default(signal);
+  set_default_action(signal);
   sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), signal);
 }
 
@@ -208,6 +137,15 @@ bool pass_to_main(int signal, const siginfo_t* info) {
   return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::getpid(), signal, &copy) == 0;
 }
 
+// With every signal blocked: a critical section that does not deliver at its end what was put off.
+class UninterruptedSection {
+ public:
+  UninterruptedSection() { t_local.critical = t_local.critical + 1; }
+  ~UninterruptedSection() { t_local.critical = t_local.critical - 1; }
+  UninterruptedSection(const UninterruptedSection&) = delete;
+  UninterruptedSection& operator=(const UninterruptedSection&) = delete;
+};
+
 void trampoline(int signal, siginfo_t* info, void* context_pointer) {
   auto* context = static_cast<ucontext_t*>(context_pointer);
   int saved = errno;
@@ -215,6 +153,7 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     handle_fault(signal, info, context);
     return;
   }
+  let_deferred_come(context);
   if (belongs_to_main(signal, info) && pass_to_main(signal, info)) {
     errno = saved;
     return;
@@ -229,12 +168,16 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     return;
   }
   siginfo_t own;
-  if (is_attention(info)) {
-    if (self == nullptr || take_pending_signal(sys::signal_bit(signal), &own) == 0) return;
-    info = &own;
+  KernelAction action;
+  {
+    UninterruptedSection section;
+    if (is_attention(info)) {
+      if (self == nullptr || take_pending_signal(sys::signal_bit(signal), &own) == 0) return;
+      info = &own;
+    }
+    restore_info(info);
+    action = action_of(signal);
   }
-  restore_info(info);
-  KernelAction action = action_of(signal);
   errno = saved;
   if (is_handler(action)) {
     run_handler(action, signal, info, context);
@@ -260,6 +203,7 @@ bool cancel_signal_is_for(Coroutine* self) {
 
 void cancel_trampoline(int signal, siginfo_t* info, void* context) {
   if (t_local.worker != nullptr && t_local.coroutine == nullptr) return;
+  let_deferred_come(static_cast<ucontext_t*>(context));
   if (t_local.critical > 0) {
     put_off(signal, info, static_cast<ucontext_t*>(context));
     return;
@@ -276,6 +220,8 @@ void cancel_trampoline(int signal, siginfo_t* info, void* context) {
   Worker* worker = t_local.worker;
   const sys::KernelSignalSet mask = worker != nullptr ? worker->kernel_mask : 0;
   if (worker != nullptr) worker->kernel_mask = ~sys::KernelSignalSet{0};
+  sys::KernelSignalSet in_handler = *mask_of(static_cast<ucontext_t*>(context)) | sys::signal_bit(signal);
+  sys::set_signal_mask(SIG_SETMASK, &in_handler, nullptr);
   g_glibc_cancel_handler.load(std::memory_order_acquire)(signal, info, context);
   if (worker != nullptr) worker->kernel_mask = mask;
 }
@@ -293,7 +239,7 @@ void install(int signal, const KernelAction& program) {
                SA_SIGINFO | kSaRestorer;
   if (is_fault_signal(signal)) ours.flags |= SA_ONSTACK | (is_handler(program) ? 0 : SA_RESTART);
   ours.restorer = g_restorer;
-  ours.mask &= ~sys::g_never_blocked;
+  ours.mask = ~sys::g_never_blocked;  // until the handler is called (runtime/thread/handler_call.cpp)
   kernel_action(signal, &ours, nullptr);
 }
 
@@ -323,6 +269,13 @@ long action_in_vfork_child(int signal, const KernelAction* action, KernelAction*
 }
 
 }  // namespace
+
+void set_default_action(int signal) {
+  KernelAction action{};
+  action.flags = kSaRestorer;
+  action.restorer = g_restorer;
+  kernel_action(signal, &action, nullptr);
+}
 
 KernelAction action_of(int signal) {
   CriticalSection critical;
@@ -408,6 +361,7 @@ void guard_cancel_signal() {
   if (current.handler == reinterpret_cast<void*>(&cancel_trampoline)) return;
   g_glibc_cancel_handler.store(reinterpret_cast<void (*)(int, siginfo_t*, void*)>(current.handler));
   current.handler = reinterpret_cast<void*>(&cancel_trampoline);
+  current.mask = ~sys::g_never_blocked;
   kernel_action(kCancelSignal, &current, nullptr);
 }
 
@@ -416,7 +370,8 @@ long coroutine_alternate_stack(const stack_t* stack, stack_t* old) {
   stack_t before = self->alternate_stack;
   if (before.ss_sp == nullptr) before.ss_flags = SS_DISABLE;
   char here;
-  bool on_it = before.ss_sp != nullptr && within(before, reinterpret_cast<uintptr_t>(&here));
+  bool on_it = before.ss_sp != nullptr && &here >= before.ss_sp &&
+               &here < static_cast<char*>(before.ss_sp) + before.ss_size;
   if (stack != nullptr) {
     if (on_it) return -EPERM;
     int flags = stack->ss_flags & ~static_cast<int>(1U << 31);  // SS_AUTODISARM

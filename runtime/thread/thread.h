@@ -87,6 +87,8 @@ struct Thread {
   // While its kernel thread is blocked, by a region or by parking there: where, for the dump.
   std::atomic<const UnwindStart*> blocked_at{nullptr};
   WaitNode wait_node;  // for waits on one thing; lives here, not on the stack, which may be copied away
+  std::atomic<bool> follows_clock{
+      false};  // in a wait that ends on CLOCK_REALTIME (runtime/wait/program_deadline.h)
   std::atomic<uint32_t> interrupts{0};
   ListLink<Thread> pool_link;
 };

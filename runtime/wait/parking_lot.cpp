@@ -1,5 +1,7 @@
 #include "runtime/wait/parking_lot.h"
 
+#include "runtime/wait/program_deadline.h"
+
 #include <errno.h>
 #include <limits.h>
 
@@ -352,17 +354,28 @@ bool LotWaiter::consume_signal() {
   return true;
 }
 
-WaitResult LotWaiter::wait(Nanoseconds deadline, bool interruptible) {
+template <typename ReadDeadline>
+WaitResult LotWaiter::wait_until(ReadDeadline read_deadline, bool interruptible) {
   WaitReason reason(self_, kind_, address_, interruptible);
   for (;;) {
     if (consume_signal()) return WaitResult::woken;
     if (interruptible && self_->interrupts.load(std::memory_order_acquire) != 0)
       return WaitResult::interrupted;
+    Nanoseconds deadline = read_deadline();
     if (deadline != kForever && monotonic_now() >= deadline) {
       return leave() ? WaitResult::woken : WaitResult::timed_out;
     }
     park(self_, deadline);
   }
+}
+
+WaitResult LotWaiter::wait(Nanoseconds deadline, bool interruptible) {
+  return wait_until([=] { return deadline; }, interruptible);
+}
+
+WaitResult LotWaiter::wait(const ProgramDeadline& deadline, bool interruptible) {
+  FollowsClock follows(self_, deadline);
+  return wait_until([&] { return deadline.monotonic(); }, interruptible);
 }
 
 void lot_reset_after_fork() {

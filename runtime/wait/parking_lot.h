@@ -17,6 +17,8 @@
 
 namespace coshim {
 
+class ProgramDeadline;
+
 enum class WaitResult { woken, timed_out, interrupted };
 
 // True when somebody may be waiting on `address` (false positives possible, no false negatives under the
@@ -72,6 +74,8 @@ class LotWaiter {
   // interrupt (signal or cancellation; the bits in Thread::interrupts stay for the caller to clear). On woken
   // and timed_out the waiter is off the queue, on interrupted it stays in it.
   WaitResult wait(Nanoseconds deadline, bool interruptible = false);
+  // The same until the program's clock shows it.
+  WaitResult wait(const ProgramDeadline& deadline, bool interruptible = false);
   // Leaves the queue. True: it was woken before (the caller has consumed that wake-up by calling this).
   bool leave();
 
@@ -86,6 +90,8 @@ class LotWaiter {
   Thread* thread() const { return self_; }
 
  private:
+  template <typename ReadDeadline>
+  WaitResult wait_until(ReadDeadline read_deadline, bool interruptible);
   LotBucket* lock_own_bucket();
   void join(LotBucket* bucket);
   bool consume_signal();

@@ -213,7 +213,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the preloaded runs")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--timeout", type=float, default=60)
+    parser.add_argument("--timeout", type=float, default=150)
     parser.add_argument("--short", action="store_true", help="the form that CI runs: locks, conditions, cancellation")
     options = parser.parse_args()
     os.makedirs(options.work, exist_ok=True)

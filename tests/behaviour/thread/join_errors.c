@@ -28,6 +28,12 @@ int main(void) {
   pthread_t gone = start_thread(wait_at_gate, NULL);
   join_thread(gone);
   CHECK(pthread_join(gone, NULL) == ESRCH && pthread_detach(gone) == ESRCH);
+  pthread_attr_t attributes;
+  CHECK(pthread_attr_init(&attributes) == 0 &&
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0);
+  CHECK(pthread_create(&gone, &attributes, wait_at_gate, NULL) == 0);
+  nap(50);
+  CHECK(pthread_join(gone, NULL) == EINVAL && pthread_detach(gone) == EINVAL);
   SAY("errors as documented");
   return 0;
 }
