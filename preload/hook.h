@@ -53,6 +53,7 @@
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
+#include <ucontext.h>
 #include <utime.h>
 
 #include "runtime/thread/signals.h"

@@ -29,8 +29,12 @@ void coshim_swap_through_by_system_call(void** save, void* through,
 // Where the first swap to a new stack arrives; calls entry(argument) and never returns. Ends every backtrace.
 void coshim_swap_start(void);
 
-// Calls function(a, b, c) on the stack that ends at `stack_top`, then returns on the old one.
+// Calls function(a, b, c) on the stack that ends at `stack_top` (null: on this one), then returns on the old
+// one. When an exception or pthread_exit(3) unwinds through it instead, coshim_left_by_unwinding is called,
+// as its personality routine (Itanium C++ ABI: Exception Handling, 1.6.2).
 void coshim_call_on_stack(void* stack_top, void (*function)(void*, void*, void*), void* a, void* b, void* c);
+int coshim_left_by_unwinding(int version, int actions, uint64_t exception_class, void* exception,
+                             void* context);
 }
 
 namespace coshim {

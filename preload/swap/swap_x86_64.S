@@ -153,18 +153,22 @@ coshim_swap_start:
         .cfi_endproc
         .size   coshim_swap_start, . - coshim_swap_start
 
+        /* The personality's only work is to be told (runtime/thread/handler_call.cpp): it needs no table. */
         .globl  coshim_call_on_stack
         .hidden coshim_call_on_stack
         .type   coshim_call_on_stack, @function
         .p2align 4
 coshim_call_on_stack:
         .cfi_startproc
+        .cfi_personality 0x1b, coshim_left_by_unwinding /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
         endbr64
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset rbp, 0
         movq    %rsp, %rbp
         .cfi_def_cfa_register rbp
+        testq   %rdi, %rdi
+        cmovzq  %rsp, %rdi
         movq    %rdi, %rsp
         andq    $-16, %rsp
         movq    %rsi, %rax

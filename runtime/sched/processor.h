@@ -11,6 +11,7 @@
 
 #include "runtime/base/spin_lock.h"
 #include "runtime/sched/run_queue.h"
+#include "runtime/thread/handler_stack.h"
 #include "runtime/thread/thread.h"
 #include "runtime/wait/timer.h"
 
@@ -67,6 +68,7 @@ struct Worker {
   uint64_t stuck_since = 0;
   pid_t tid = 0;
   stack_t alternate_stack = {};  // of its kernel thread; a handler may have narrowed what the kernel has
+  HandlerStack handler_stacks[kNestedHandlers];  // of the running handlers, t_local.handler_depth of them
   Nanoseconds cpu_clock = 0;  // its CPU time at the switch under way; 0: not read (cpu_time.h)
   int index = 0;
   std::atomic<bool> asked_to_freeze{false};  // the request is under way (shared_switch.h)

@@ -70,7 +70,7 @@ void coroutine_entry(void* argument) {
   finish_switch();
   leave_critical();
   run_start_routine(self);
-  left_handler_by_jump(nullptr);  // pthread_exit in a handler
+  leave_all_handlers();  // pthread_exit in a handler
   self = t_local.coroutine;
   if (self == nullptr) end_main_of_child();
   end_thread(self);

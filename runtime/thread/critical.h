@@ -19,6 +19,7 @@ inline void leave_critical() {
   __asm__ volatile("" ::: "memory");
   uint32_t depth = t_local.critical - 1;
   t_local.critical = depth;
+  __asm__ volatile("" ::: "memory");  // what was put off until here must be seen
   if (__builtin_expect(depth == 0 && t_local.signals_deferred, 0)) deliver_deferred_signals();
 }
 

@@ -5,6 +5,8 @@
 // handler with SA_ONSTACK arrives on the worker's alternate stack, which is no coroutine's: it is called on
 // the coroutine's own one, or below the interrupted frame. The kernel's frame stays behind on the worker's,
 // to be returned to; the next signal's is put below it.
+#include <algorithm>
+
 #include "preload/swap/swap.h"
 #include "runtime/sched/processor.h"
 #include "runtime/thread/critical.h"
@@ -24,8 +26,7 @@ struct HandlerCall {
   int signal;
   siginfo_t* info;
   sys::KernelSignalSet mask;
-  bool narrow;  // the worker's alternate stack to `rest_of_alternate`
-  stack_t rest_of_alternate;
+  HandlerStack where;
 };
 
 bool contains(const stack_t& stack, uintptr_t address) {
@@ -33,11 +34,22 @@ bool contains(const stack_t& stack, uintptr_t address) {
   return address >= low && address < low + stack.ss_size;
 }
 
+void note_handler_stack(uint32_t depth, const HandlerStack& where) {
+  Worker* worker = t_local.worker;
+  if (t_local.coroutine == nullptr || worker == nullptr || worker->alternate_stack.ss_sp == nullptr) return;
+  stack_t now = alternate_during(depth);
+  worker->handler_stacks[std::min<uint32_t>(depth, kNestedHandlers - 1)] = where;
+  if (where.alternate.ss_sp != now.ss_sp || where.alternate.ss_size != now.ss_size) {
+    sys::call(SYS_sigaltstack, &where.alternate, nullptr);
+  }
+}
+
 void call_handler(void* call_pointer, void* context, void*) {
   auto* call = static_cast<HandlerCall*>(call_pointer);
   const bool restart = (call->action.flags & SA_RESTART) != 0;
-  ++t_local.handler_depth;
-  if (call->narrow) sys::call(SYS_sigaltstack, &call->rest_of_alternate, nullptr);
+  const uint32_t outer = t_local.handler_depth;
+  t_local.handler_depth = outer + 1;
+  note_handler_stack(outer, call->where);
   t_local.critical = t_local.critical - 1;  // what is deferred comes by the mask, not by leave_critical
   sys::call(SYS_rt_sigprocmask, SIG_SETMASK, &call->mask, nullptr, sizeof(call->mask));
   if ((call->action.flags & SA_SIGINFO) != 0) {
@@ -47,7 +59,7 @@ void call_handler(void* call_pointer, void* context, void*) {
     reinterpret_cast<void (*)(int)>(call->action.handler)(call->signal);
   }
   ThreadLocal& local = t_local;
-  if (local.handler_depth > 0) --local.handler_depth;
+  local.handler_depth = outer;
   ++local.handlers_run;
   if (!restart) local.no_restart = true;
   // Between a wait's beginning and its park: it must not park any more.
@@ -72,6 +84,14 @@ void* stack_for_handler(const KernelAction& action, uintptr_t interrupted, bool 
   return on_workers ? reinterpret_cast<void*>(interrupted - kRedZone) : nullptr;
 }
 
+// Where the stack begins that `address` is on; 0: it is none of the coroutine's two.
+uintptr_t low_of_stack(const Coroutine* self, uintptr_t address) {
+  if (contains(self->alternate_stack, address))
+    return reinterpret_cast<uintptr_t>(self->alternate_stack.ss_sp);
+  const auto low = reinterpret_cast<uintptr_t>(self->stack_low);
+  return address >= low && address < low + self->stack_size ? low : 0;
+}
+
 // What of the worker's alternate stack is left below the frames that a handler on another stack leaves there.
 stack_t rest_below(const stack_t& whole, uintptr_t here) {
   stack_t rest{};
@@ -84,22 +104,29 @@ stack_t rest_below(const stack_t& whole, uintptr_t here) {
   return rest;
 }
 
-// The stack to call on, or null.
-void* choose_stack(HandlerCall* call, ucontext_t* context) {
+// The stack to call on; null: the one that the kernel has put us on.
+void* choose_stack(HandlerCall* call, uintptr_t interrupted) {
+  Coroutine* self = t_local.coroutine;
   Worker* worker = t_local.worker;
-  if (t_local.coroutine == nullptr || worker == nullptr || worker->alternate_stack.ss_sp == nullptr) {
-    return nullptr;
-  }
+  if (self == nullptr || worker == nullptr || worker->alternate_stack.ss_sp == nullptr) return nullptr;
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const bool on_workers = contains(worker->alternate_stack, here);
-  // A handler may have been left by a jump: what it had narrowed becomes whole again, by rt_sigreturn(2).
-  if (t_local.handler_depth == 0) context->uc_stack = worker->alternate_stack;
-  const bool on_alternate = (call->action.flags & SA_ONSTACK) != 0 || is_fault_signal(call->signal);
-  if (!on_alternate) return nullptr;
-  void* stack = stack_for_handler(call->action, static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]),
-                                  on_workers);
-  call->narrow = stack != nullptr && on_workers;
-  if (call->narrow) call->rest_of_alternate = rest_below(worker->alternate_stack, here);
+  void* stack = nullptr;
+  if ((call->action.flags & SA_ONSTACK) != 0 || is_fault_signal(call->signal)) {
+    stack = stack_for_handler(call->action, interrupted, on_workers);
+  }
+  call->where.start = stack != nullptr ? reinterpret_cast<uintptr_t>(stack) : here;
+  call->where.low = low_of_stack(self, call->where.start - 1);
+  call->where.alternate = stack != nullptr && on_workers ? rest_below(worker->alternate_stack, here)
+                                                         : alternate_during(t_local.handler_depth);
+  return stack;
+}
+
+// As the handler is to find it in its context, and as rt_sigreturn(2) is to restore it.
+stack_t program_alternate_stack(uintptr_t interrupted) {
+  stack_t stack = t_local.coroutine->alternate_stack;
+  if (stack.ss_sp == nullptr) stack.ss_flags = SS_DISABLE;
+  if (contains(stack, interrupted)) stack.ss_flags = SS_ONSTACK;
   return stack;
 }
 
@@ -121,6 +148,11 @@ void follow_changed_mask(sys::KernelSignalSet before, ucontext_t* context) {
 
 }  // namespace
 
+stack_t alternate_during(uint32_t handlers) {
+  if (handlers == 0) return t_local.worker->alternate_stack;
+  return t_local.worker->handler_stacks[std::min<uint32_t>(handlers, kNestedHandlers) - 1].alternate;
+}
+
 void run_handler(const KernelAction& action, int signal, siginfo_t* info, ucontext_t* context) {
   t_local.critical = t_local.critical + 1;
   if ((action.flags & SA_RESETHAND) != 0) {
@@ -129,13 +161,13 @@ void run_handler(const KernelAction& action, int signal, siginfo_t* info, uconte
     if (!is_fault_signal(signal)) set_default_action(signal);
   }
   const sys::KernelSignalSet mask = *mask_of(context);
-  HandlerCall call{action, signal, info, mask_in_handler(action, signal, mask), false, {}};
-  void* stack = choose_stack(&call, context);
-  if (stack != nullptr) {
-    coshim_call_on_stack(stack, &call_handler, &call, context, nullptr);
-  } else {
-    call_handler(&call, context, nullptr);
-  }
+  const auto interrupted = static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RSP]);
+  HandlerCall call{action, signal, info, mask_in_handler(action, signal, mask), {}};
+  void* stack = choose_stack(&call, interrupted);
+  const bool on_worker = t_local.coroutine != nullptr && t_local.worker->alternate_stack.ss_sp != nullptr;
+  if (on_worker) context->uc_stack = program_alternate_stack(interrupted);
+  coshim_call_on_stack(stack, &call_handler, &call, context, nullptr);
+  if (on_worker && t_local.coroutine != nullptr) context->uc_stack = alternate_during(t_local.handler_depth);
   follow_changed_mask(mask, context);
 }
 

@@ -323,6 +323,23 @@ long change_coroutine_mask(int how, const sys::KernelSignalSet* set, sys::Kernel
   return 0;
 }
 
+void expect_mask(sys::KernelSignalSet mask) {
+  Coroutine* self = t_local.coroutine;
+  CriticalSection critical;
+  // What libc saved is the kernel's mask, in which those are never blocked.
+  mask = (mask & sys::kAllSignals) | (self->signal_mask & sys::g_never_blocked);
+  if (mask == self->signal_mask) return;
+  uint64_t ready;
+  {
+    SpinGuard guard(g_signal_lock);
+    self->signal_mask = mask;
+    ready = self->pending_signals.load(std::memory_order_acquire) & ~mask;
+  }
+  t_local.worker->kernel_mask = mask;
+  // They come the moment that the mask is set.
+  for (; ready != 0; ready &= ready - 1) send_attention(sys::gettid(), __builtin_ctzll(ready) + 1);
+}
+
 void begin_signal_wait() {
   CriticalSection critical;
   SpinGuard guard(g_signal_lock);
@@ -404,31 +421,6 @@ void send_cancel_signal(Coroutine* target) {
 void send_due_cancel_signal(Coroutine* self) {
   if (self->cancel_signal_due.load(std::memory_order_acquire))
     sys::call(SYS_tgkill, sys::getpid(), sys::gettid(), kCancelSignal);
-}
-
-void left_handler_by_jump(const sys::KernelSignalSet* mask_after) {
-  if (t_local.handler_depth == 0) return;
-  t_local.handler_depth = 0;
-  ++t_local.handlers_run;
-  Thread* thread = t_local.thread;
-  if (thread != nullptr) {
-    lot_abandon(thread);  // the handler had interrupted a wait
-    thread->wait_kind = WaitKind::none;
-    thread->interruptible = false;
-  }
-  Coroutine* self = t_local.coroutine;
-  if (self == nullptr) return;
-  t_local.worker->blocking_call.store(nullptr, std::memory_order_release);
-  self->blocked_at.store(nullptr, std::memory_order_release);
-  leave_place(self);
-  sys::KernelSignalSet mask = 0;
-  if (mask_after != nullptr) {
-    mask = *mask_after & sys::kAllSignals;
-  } else {
-    sys::set_signal_mask(SIG_BLOCK, nullptr, &mask);
-  }
-  self->signal_mask = mask;
-  t_local.worker->kernel_mask = mask;
 }
 
 }  // namespace coshim

@@ -32,6 +32,11 @@ void set_default_action(int signal);
 // From the trampoline: calls the handler, and follows what it did to the mask in its context.
 void run_handler(const KernelAction& action, int signal, siginfo_t* info, ucontext_t* context);
 
+// What the kernel has of the worker's alternate stack while so many handlers of a coroutine run.
+stack_t alternate_during(uint32_t handlers);
+// libc is about to set this mask for the calling coroutine itself, by a system call that no hook sees.
+void expect_mask(sys::KernelSignalSet mask);
+
 // rt_tgsigqueueinfo(2) refuses SI_TKILL and the kernel's own codes to every thread but main, so ours are
 // private ones; what they stand for is put back before the program sees it.
 constexpr int kAttentionCode = -72;

@@ -91,9 +91,11 @@ void end_signal_suspend(const SuspendedMasks& before);
 // sigaltstack(2) of a coroutine: kept per coroutine; the kernel's belongs to the worker. 0 or -errno.
 long coroutine_alternate_stack(const stack_t* stack, stack_t* old);
 
-// A non-local jump out of a handler (siglongjmp): the handler is over. `mask_after` is the mask that will
-// hold then, if known.
-void left_handler_by_jump(const sys::KernelSignalSet* mask_after);
+// About to jump (longjmp(3), setcontext(3)) to a frame at `stack_pointer`: the handlers that this leaves are
+// over. `mask_after` is the mask that libc will set, null: none.
+void about_to_jump(uintptr_t stack_pointer, const sys::KernelSignalSet* mask_after);
+// All handlers of the calling thread are over; the mask stays as it is.
+void leave_all_handlers();
 
 // Signals for the process that main does not accept (it blocks them, or has ended) may be for a parked
 // coroutine: workers asleep block everything, so the poller looks after them from now on.
