@@ -1,9 +1,11 @@
 // Different signals for the process at the same moment, while main waits: none is lost, none stays blocked.
 #include "check.h"
 
+#include <dirent.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum { kRounds = 600 };
 
@@ -25,10 +27,29 @@ static void* send_all(void* unused) {
   return unused;
 }
 
+// Where a signal that does not come is stuck: proc(5), what is pending and blocked, for each kernel thread.
+static void show_signals(int round) {
+  for (int i = 0; i < kSignals; ++i)
+    fprintf(stderr, "round %d: signal %d handled %d times\n", round, signals[i], atomic_load(&handled[i]));
+  DIR* tasks = opendir("/proc/self/task");
+  for (struct dirent* task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+    char path[300], line[128];
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
+    FILE* status = fopen(path, "r");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+      if (strncmp(line, "Name", 4) == 0 || strncmp(line, "Sig", 3) == 0 || strncmp(line, "Shd", 3) == 0)
+        fputs(line, stderr);
+    }
+    if (status != NULL) fclose(status);
+  }
+}
+
 static void wait_for(int round) {
   for (int i = 0; i < kSignals; ++i) {
     for (int tries = 0; atomic_load(&handled[i]) != round; ++tries) {
-      CHECK(atomic_load(&handled[i]) < round && tries < 20000);
+      bool goes_on = atomic_load(&handled[i]) < round && tries < 20000;
+      if (!goes_on) show_signals(round);
+      CHECK(goes_on);
       usleep(1000);
     }
   }
