@@ -29,7 +29,7 @@ __attribute__((noinline)) static void descend(char* top, ptrdiff_t distance, cha
 }
 
 static void* use_most(void* argument) {
-  char top;
+  char top = 0;
   check_inside_bounds(&top, 0);
   descend(&top, (intptr_t)argument / 4 * 3, 0);
   return argument;
