@@ -86,6 +86,7 @@ void start_shared_stacks() {
   shared_stacks_start(static_cast<size_t>(g_config.shared_stacks) * static_cast<size_t>(processor_count()));
   if (g_config.dump_signal == 0) return;
   dump_prepare();
+  if (!dump_signal_is_ours()) return;  // the program's: to be blocked and delivered as it wants
   sys::g_never_blocked |= sys::signal_bit(g_config.dump_signal);
 }
 

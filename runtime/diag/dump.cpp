@@ -176,6 +176,7 @@ void write_requested() {
 
 void* dump_main(void*) {
   t_local.critical = 1;
+  t_local.hidden = true;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/dump");
   write_requested();
   g_writing.store(false, std::memory_order_release);

@@ -157,6 +157,7 @@ void take_dump_signal() {
 
 void* monitor_main(void*) {
   t_local.critical = 1;
+  t_local.hidden = true;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/monitor");
   keep_robust_mutexes_here();
   int quiet = 0;

@@ -37,6 +37,7 @@ void sleep_until_work(uint32_t seen) {
 
 void* saver_main(void*) {
   t_local.critical = 1;
+  t_local.hidden = true;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/saver");
   const bool save = g_config.stack_mode == StackMode::elastic;
   const Nanoseconds idle = g_config.stack_idle;

@@ -82,6 +82,7 @@ void pass_on(const siginfo_t& info) {
 
 void* run(void*) {
   t_local.critical = 1;
+  t_local.hidden = true;
   sys::call(SYS_prctl, PR_SET_NAME, "coshim/timers");
   g_thread.store(sys::gettid(), std::memory_order_release);
   sys::futex_wake(&g_thread, 1);

@@ -120,14 +120,13 @@ bool keep_blocked(int signal, siginfo_t* info, ucontext_t* context) {
   return true;
 }
 
-// For the whole process, and main accepts it: natively the kernel would have given it to main, whose wait it
-// is to interrupt. Here it looked first at a worker, because that one had just changed its mask. SIGPIPE and
-// SIGXFSZ look the same, but are for the thread that wrote.
-bool belongs_to_main(int signal, const siginfo_t* info) {
-  if (t_local.worker == nullptr || sys::gettid() == sys::getpid()) return false;
-  bool for_thread = info->si_code == SI_TKILL || info->si_code == kResentCode || is_attention(info) ||
-                    is_synchronous(signal, info) || signal == SIGPIPE || signal == SIGXFSZ;
-  return !for_thread && (g_watched_signals.load(std::memory_order_acquire) & sys::signal_bit(signal)) == 0;
+// For the whole process, and come to a kernel thread that the program does not know. SIGPIPE and SIGXFSZ look
+// the same, but are for the thread that wrote.
+bool came_to_hidden_thread(int signal, const siginfo_t* info) {
+  const bool hidden = (t_local.worker != nullptr && sys::gettid() != sys::getpid()) || t_local.hidden;
+  if (__builtin_expect(!hidden, 1)) return false;
+  return info->si_code != SI_TKILL && info->si_code != kResentCode && !is_attention(info) &&
+         !is_synchronous(signal, info) && signal != SIGPIPE && signal != SIGXFSZ;
 }
 
 bool pass_to_main(int signal, const siginfo_t* info) {
@@ -135,6 +134,19 @@ bool pass_to_main(int signal, const siginfo_t* info) {
   copy.si_errno = copy.si_code;
   copy.si_code = kResentCode;
   return sys::call(SYS_rt_tgsigqueueinfo, sys::getpid(), sys::getpid(), signal, &copy) == 0;
+}
+
+// Main accepts it: natively the kernel would have given it to main, whose wait it is to interrupt. Here it
+// looked first at a hidden one, because that had just changed its mask. Main does not, and here is no thread of
+// the program's: back to the process, which finds one. False: it is for the coroutine that runs here.
+bool pass_on(int signal, const siginfo_t* info, ucontext_t* context) {
+  const sys::KernelSignalSet bit = sys::signal_bit(signal);
+  if ((g_watched_signals.load(std::memory_order_acquire) & bit) == 0) return pass_to_main(signal, info);
+  if (t_local.coroutine != nullptr) return false;
+  *mask_of(context) |= bit;
+  if (Worker* worker = t_local.worker) worker->kernel_mask |= bit;
+  give_back_to_process(signal, info);
+  return true;
 }
 
 // With every signal blocked: a critical section that does not deliver at its end what was put off.
@@ -154,7 +166,7 @@ void trampoline(int signal, siginfo_t* info, void* context_pointer) {
     return;
   }
   let_deferred_come(context);
-  if (belongs_to_main(signal, info) && pass_to_main(signal, info)) {
+  if (came_to_hidden_thread(signal, info) && pass_on(signal, info, context)) {
     errno = saved;
     return;
   }
@@ -347,6 +359,8 @@ long program_action(int signal, const KernelAction* action, KernelAction* old) {
     SpinGuard guard(g_signal_lock);
     before = g_actions[signal];
     if (action != nullptr) {
+      // The dump's is the program's own from now on.
+      if (is_handler(wanted) && !is_fault_signal(signal)) sys::g_never_blocked &= ~sys::signal_bit(signal);
       g_actions[signal] = wanted;
       install(signal, wanted);
     }

@@ -204,6 +204,7 @@ struct ThreadLocal {
   bool no_restart;          // since the last wait began, a handler without SA_RESTART ran
   bool mask_deferred;       // deferred_mask is to be restored
   bool changed_alone;       // a kernel thread that has changed what is its own (runtime/sched/own_thread.h)
+  bool hidden;              // a kernel thread of ours that runs no coroutines: monitor, saver, ...
   bool faults_blocked;      // a kernel thread whose program blocks a signal of sys::g_never_blocked
   uint32_t handlers_run;    // counts
   sys::KernelSignalSet deferred_mask;  // kernel threads, and handlers
