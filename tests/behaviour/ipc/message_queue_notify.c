@@ -31,16 +31,21 @@ int main(void) {
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 42};
 
   for (int waits_first = 0; waits_first < 2; ++waits_first) {
-    pthread_t thread;
-    if (waits_first) {
-      thread = start_thread(receives, NULL);
-      nap(50);
+    // A receiver that did not come to wait in that time is notified of: then once more, with more time.
+    for (int time = 50; time < 5000; time *= 2) {
+      pthread_t thread;
+      notified = 0;
+      if (waits_first) {
+        thread = start_thread(receives, NULL);
+        nap(time);
+      }
+      CHECK(mq_notify(queue, &event) == 0);
+      if (!waits_first) thread = start_thread(receives, NULL);
+      nap(time);
+      CHECK(mq_send(queue, "1", 2, 0) == 0);
+      join_thread(thread);
+      if (notified == 0) break;
     }
-    CHECK(mq_notify(queue, &event) == 0);
-    if (!waits_first) thread = start_thread(receives, NULL);
-    nap(50);
-    CHECK(mq_send(queue, "1", 2, 0) == 0);
-    join_thread(thread);
     CHECK(notified == 0);
     CHECK(mq_send(queue, "2", 2, 0) == 0);
     for (int i = 0; i < 1000 && notified == 0; ++i) nap(1);
