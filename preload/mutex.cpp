@@ -12,6 +12,8 @@
 // Fairness: as natively, a thread that comes along may take the mutex before the one that was woken for it.
 // On one processor a holder that locks again at once would win for ever, so a waiter that has waited for a
 // millisecond in vain is given the mutex by the next unlock, still locked (the idea of Go's sync.Mutex).
+#include <limits.h>
+
 #include "preload/hook.h"
 #include "preload/sync.h"
 #include "runtime/config.h"
@@ -152,6 +154,14 @@ __attribute__((noinline)) int lock_by_glibc(pthread_mutex_t* mutex) {
   return result == EBUSY ? lock_mutex_slowly(mutex, {}) : finish_try(mutex, result);
 }
 
+// Who waits for a mutex whose memory has become another one waits for ever, as natively: the unlock of the new
+// one wakes only who has marked its word.
+void strand_waiters(const pthread_mutex_t* mutex) {
+  static const char nowhere = 0;
+  int moved;
+  if (lot_has_waiters(mutex)) lot_requeue(mutex, 0, &nowhere, INT_MAX, nullptr, &moved);
+}
+
 }  // namespace
 
 // Without the bit that PTHREAD_MUTEX_NORMAL, set by name, adds to the default: it changes nothing for us.
@@ -188,6 +198,7 @@ __attribute__((noinline)) int lock_mutex_slowly(pthread_mutex_t* mutex, const Pr
 // A robust mutex that is private says it is shared, since the kernel wakes robust ones so. For us the bit
 // must tell whether other processes take part; glibc does not look at it in a robust mutex.
 HOOK(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t* attributes)) {
+  strand_waiters(mutex);
   int result = real::pthread_mutex_init(mutex, attributes);
   if (result != 0 || attributes == nullptr) return result;
   int robust = PTHREAD_MUTEX_STALLED, shared = PTHREAD_PROCESS_SHARED;
